@@ -1,0 +1,57 @@
+PYTHON ?= python3
+VENV := .venv
+WHEEL_VENV := .venv-wheel
+LOCK := requirements-dev.lock
+LOCK_FLAGS ?=
+
+# The folder tenure/ lies in the root: keep the working directory off sys.path, so that `tenure` is the installed one.
+export PYTHONSAFEPATH := 1
+
+UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test format check lock clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.stamp ## make .venv from the lock, with the rooms installed in place
+
+demo: setup ## play an app's life against a simulated Jira site into events.db
+	$(VENV)/bin/tenure demo --log events.db
+
+test: setup ## run the tests against the working tree
+	$(VENV)/bin/pytest -n auto --no-header
+
+format: setup ## let ruff format and fix the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+check: setup $(WHEEL_VENV)/.stamp ## format, lint and types, then the tests on the built wheel
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	rm -rf build dist
+	$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --force-reinstall dist/tenure-*.whl
+	$(WHEEL_VENV)/bin/pytest -n auto --no-header
+
+lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
+	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null
+	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
+
+clean: ## remove what was built and installed here; events.db and its like stay
+	rm -rf $(VENV) $(WHEEL_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.stamp: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(WHEEL_VENV)/.stamp: $(LOCK)
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	touch $@

@@ -1,0 +1,147 @@
+"""The two listeners of one server: public (Jira's routes, under the base URL's path) and internal (everything else).
+
+The port in the ASGI scope tells them apart; what is on one is 404 on the other. Paths are matched as received, raw:
+nothing redirects, `/installed/` is not `/installed`. The routes are a dictionary, because the hot ones are few.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+import structlog
+
+from tenure.api.http import Answer, Call, Receive, Scope, Send, SlowCallerError, respond
+from tenure.api.openapi import DOCUMENT
+from tenure.api.problems import problem
+from tenure.domain.refusals import OursError, Refused
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+log = structlog.get_logger()
+
+_JSON = ((b"content-type", b"application/json"),)
+
+
+class Readiness(Protocol):
+    """Says what is not ready: an empty list means ready."""
+
+    def problems(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A handler and the methods it takes; no methods: any."""
+
+    handler: Handler
+    methods: tuple[str, ...] = ("POST",)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Exact paths, and at most one prefix behind which anything goes."""
+
+    routes: dict[str, Route]
+    prefix: str = ""
+    behind: Route | None = None
+
+    def find(self, path: str) -> Route | None:
+        """The route of a raw path."""
+        route = self.routes.get(path)
+        if route is None and self.behind is not None and path.startswith(self.prefix):
+            return self.behind
+        return route
+
+
+class App:
+    """The ASGI application. `internal_port` is set once the sockets are bound."""
+
+    def __init__(
+        self, public: Listener, internal: Listener, start: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]], internal_port: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._public = public
+        self._internal = internal
+        self._start = start
+        self._stop = stop
+        self._internal_port = internal_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection event."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            call = Call(scope, receive)
+            internal = (scope.get("server") or ("", 0))[1] == self._internal_port()
+            await respond(send, await self._answer(self._internal if internal else self._public, call))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, listener: Listener, call: Call) -> Answer:
+        route = listener.find(call.path)
+        if route is None:
+            return problem(404, "There is nothing here.", html_wanted=call.wants_html)
+        if route.methods and call.method not in route.methods:
+            allow = ((b"allow", ", ".join(route.methods).encode()),)
+            return problem(405, f"This route takes {' or '.join(route.methods)}.", headers=allow)
+        try:
+            return await route.handler(call)
+        except SlowCallerError:
+            return problem(408, "The body did not arrive in time.", headers=((b"connection", b"close"),))
+        except Refused as refused:
+            return problem(413, f"The request was refused: {refused.reason.value}.")
+        except OursError as error:
+            log.error("could not answer", reason=error.reason.value, path=call.path)
+        except Exception as error:
+            log.error("unexpected", error=type(error).__name__, where=_where(error), path=call.path)
+        return problem(503, "Please try again.", headers=((b"retry-after", b"5"),))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _where(error: BaseException) -> str:
+    # file and line only: a traceback with locals or messages could hold a secret
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else ""
+
+
+async def healthz(_: Call) -> Answer:
+    """The process is up."""
+    return Answer(200, b'{"status":"up"}', _JSON)
+
+
+def readyz(readiness: Readiness) -> Handler:
+    """The store answers and the projections are at the head, or 503 with what is wrong."""
+
+    async def handle(_: Call) -> Answer:
+        found = readiness.problems()
+        body = {"status": "not ready" if found else "ready", "problems": found}
+        return Answer(503 if found else 200, orjson.dumps(body), _JSON)
+
+    return handle
+
+
+async def openapi(_: Call) -> Answer:
+    """The description of both listeners."""
+    return Answer(200, orjson.dumps(DOCUMENT), _JSON)
+
+
+def descriptor(raw: bytes) -> Handler:
+    """The app's descriptor, as configured."""
+
+    async def handle(_: Call) -> Answer:
+        return Answer(200, raw, _JSON)
+
+    return handle

@@ -1,0 +1,103 @@
+"""The server's edge: what uvicorn leaves open is closed here.
+
+A request's head has to be there within 8 s of the connection (or of its first byte) and within 64 KiB; a connection
+that stops reading its answer for 8 s is dropped. uvicorn has no time-out for either: half-open connections would
+live for ever. Its own 400 gets the headers that every response carries.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_DEADLINE_S = 8.0
+HEAD_LIMIT = 64 * 1024
+WRITE_DEADLINE_S = 8.0
+
+_HEADERS = b"cache-control: no-cache, no-store\r\nreferrer-policy: no-referrer\r\nx-content-type-options: nosniff\r\n"
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """HTTP/1.1 by httptools, with deadlines and a bounded head."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            if self._head_timer is None:
+                self._await_head()
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head = True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_DEADLINE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request")
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._late)
+
+    def _late(self) -> None:
+        self._head_timer = None
+        if self._in_head and not self.transport.is_closing():
+            self.transport.abort()
+
+    def _refuse(self, status: bytes) -> None:
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\n" + _HEADERS + b"content-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.close()
+
+    def _cancel(self) -> None:
+        for timer in (self._head_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        self._head_timer = self._write_timer = None
+
+
+def server_settings() -> dict[str, Any]:
+    """How uvicorn is to be run: our edge, no access log (it prints `?jwt=`), no trust in proxy headers, bounded end."""
+    return {
+        "http": EdgeProtocol,
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+        "log_config": None,
+        "timeout_keep_alive": 5,
+        "timeout_graceful_shutdown": 5,
+    }

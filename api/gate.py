@@ -1,0 +1,108 @@
+"""The short way of every ordinary call: one strict parse, one primary-key read, two HMACs, one hash. No body.
+
+The current and the previous secret are tried for every tenant, and a dummy pair for an unknown one, so that an unknown
+tenant takes as long as a bad signature. Nothing decrypted is kept: a secret is opened from the row just read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tenure.domain.check import Evidence, Match, Policy, Purpose, Verdict, check
+from tenure.domain.ports import Contexts, Vault
+from tenure.domain.qsh import accepted_hashes
+from tenure.domain.refusals import Reason, Refused
+from tenure.domain.tenant import Tenant
+from tenure.domain.token import Token, read, signed_by
+
+HS256_ONLY = frozenset(("HS256",))
+DUMMY = " "  # no client key can be this
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What the gate found: the verdict, the context that was read, and the token if it could be read."""
+
+    verdict: Verdict
+    token: Token | None = None
+    context: Tenant | None = None
+
+    @classmethod
+    def refused(cls, reason: Reason) -> "Passage":
+        """A refusal before any token was read."""
+        return cls(Verdict(reason))
+
+    @property
+    def claimed(self) -> str:
+        """The client key the token claims."""
+        return self.token.iss if self.token else ""
+
+    @property
+    def position(self) -> int:
+        """The position of the context that was read."""
+        return self.context.position if self.context else 0
+
+
+class Gate:
+    """Checks ordinary calls of one app."""
+
+    def __init__(
+        self, app_key: str, base_path: str, contexts: Contexts, vault: Vault, policy: Policy, clock: Callable[[], float]
+    ) -> None:
+        self._app_key = app_key
+        self._base_path = base_path
+        self._contexts = contexts
+        self._vault = vault
+        self._policy = policy
+        self._clock = clock
+        self._dummy: tuple[str, str] = ("", "")
+
+    def prepare(self) -> None:
+        """Makes the dummy secret that unknown tenants are checked against."""
+        self._vault.ensure_key(self._app_key, DUMMY)
+        self._dummy = (
+            self._vault.seal(self._app_key, DUMMY, 1, "secret", b"x" * 64),
+            self._vault.seal(self._app_key, DUMMY, 2, "secret", b"y" * 64),
+        )
+
+    def match(self, context: Tenant | None, token: Token) -> Match:
+        """Which kept generation of the tenant's secret signed the token; as long for an unknown tenant."""
+        if context is None:
+            self._holds(DUMMY, 1, self._dummy[0], token)
+            self._holds(DUMMY, 2, self._dummy[1], token)
+            return Match.NONE
+        current = self._holds(context.client_key, context.secret.version, context.secret.sealed, token)
+        before = context.previous
+        if before is None:
+            self._holds(DUMMY, 2, self._dummy[1], token)
+            previous = False
+        else:
+            previous = self._holds(context.client_key, before.version, before.sealed, token)
+        if current:
+            return Match.CURRENT
+        return Match.PREVIOUS if previous else Match.NONE
+
+    def _holds(self, client_key: str, version: int, sealed: str, token: Token) -> bool:
+        return signed_by(token, self._vault.open(self._app_key, client_key, version, "secret", sealed))
+
+    def check(self, find: Callable[[], str], method: str, path: str, query: str, purpose: Purpose) -> Passage:
+        """Checks one call. `find` gives the token's text or raises Refused."""
+        token: Token | None = None
+        try:
+            token = read(find(), HS256_ONLY)
+        except Refused as refused:
+            return Passage(Verdict(refused.reason, refused.detail))
+        context = self._contexts.get(self._app_key, token.iss)
+        evidence = Evidence(
+            purpose=purpose,
+            token=token,
+            match=self.match(context, token),
+            expected_qsh=accepted_hashes(method, path, query, self._base_path),
+        )
+        return Passage(check(evidence, context, self._policy, self._clock()), token, context)
+
+
+def client_key_of(passage: Passage) -> str:
+    """The proved client key: that of an accepted call, or of one refused only for what comes after its signature."""
+    late = (Reason.QSH_MISMATCH, Reason.QSH_MISSING, Reason.TENANT_UNINSTALLED, Reason.TENANT_DISABLED)
+    proved = passage.verdict.reason is None or passage.verdict.reason in late
+    return passage.claimed if proved else ""

@@ -1,0 +1,135 @@
+"""Atlassian's public keys for signed installs: asked once per key id, never from a place the caller names.
+
+The hosts come from configuration, tried in order. Every rotation has a new kid, so a key is kept for as long as the
+store lives, under the host it came from. No redirects, at most 8 KiB, 2 s, RSA of at least 2048 bits. 404 from every
+host is `kid_unknown`, remembered for 60 s; anything else than a sound key is `key_unavailable`, never remembered. One
+question at a time per kid. Past 20 unknown kids in 5 s, a further unknown one is answered `key_unavailable`, and no
+more than four are asked for at once: a stranger's inventions shut out neither the key host nor an honest new key.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import aiohttp
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from tenure.domain.refusals import OursError, Reason, Refused
+
+MAX_BYTES = 8192
+TIMEOUT_S = 2.0
+UNKNOWN_FOR_S = 60.0
+UNKNOWN_LIMIT = 20
+UNKNOWN_WINDOW_S = 5.0
+MAX_WAITING = 32
+
+
+class KeyStore(Protocol):
+    """Keeps install keys across restarts."""
+
+    def get(self, host: str, kid: str) -> str | None: ...
+
+    async def put(self, host: str, kid: str, pem: str) -> None: ...
+
+
+def sound_key(pem: bytes) -> RSAPublicKey | None:
+    """The RSA key of at least 2048 bits in a PEM text, or None."""
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, RSAPublicKey) and key.key_size >= 2048 else None
+
+
+class InstallKeys:
+    """Finds install keys by kid. `session` is set while the service runs."""
+
+    def __init__(self, hosts: Sequence[str], store: KeyStore) -> None:
+        self._hosts = tuple(host.rstrip("/") for host in hosts)
+        self._store = store
+        self._known: dict[str, RSAPublicKey] = {}
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._answers: deque[float] = deque()
+        self._asking: dict[str, asyncio.Task[RSAPublicKey | None]] = {}
+        self._turn = asyncio.Semaphore(4)
+        self.session: aiohttp.ClientSession | None = None
+
+    async def find(self, kid: str) -> RSAPublicKey:
+        """The key, or Refused (`kid_unknown`), or OursError (`key_unavailable`). `kid` is well-formed."""
+        key = self._known.get(kid) or self._stored(kid)
+        if key is None:
+            if self._unknown.get(kid, 0) > time.monotonic():
+                raise Refused(Reason.KID_UNKNOWN, kid)
+            key = await self._ask_once(kid)
+        return key
+
+    def _stored(self, kid: str) -> RSAPublicKey | None:
+        for host in self._hosts:
+            pem = self._store.get(host, kid)
+            key = sound_key(pem.encode()) if pem else None
+            if key is not None:
+                self._known[kid] = key
+                return key
+        return None
+
+    async def _ask_once(self, kid: str) -> RSAPublicKey:
+        task = self._asking.get(kid)
+        if task is None:
+            if len(self._asking) >= MAX_WAITING:
+                raise OursError(Reason.KEY_UNAVAILABLE, "too many keys asked for at once")
+            task = asyncio.create_task(self._ask(kid))
+            self._asking[kid] = task
+            task.add_done_callback(lambda _: self._asking.pop(kid, None))
+        # shielded: one caller that hangs up does not end the question for the others
+        key = await asyncio.shield(task)
+        if key is not None:
+            return key
+        if self._flooded():
+            raise OursError(Reason.KEY_UNAVAILABLE, "too many unknown keys")
+        raise Refused(Reason.KID_UNKNOWN, kid)
+
+    def _flooded(self) -> bool:
+        while self._answers and self._answers[0] < time.monotonic() - UNKNOWN_WINDOW_S:
+            self._answers.popleft()
+        return len(self._answers) > UNKNOWN_LIMIT
+
+    async def _ask(self, kid: str) -> RSAPublicKey | None:
+        async with self._turn:
+            failed = ""
+            for host in self._hosts:
+                status, pem = await self._fetch(host, kid)
+                key = sound_key(pem) if status == 200 else None
+                if key is not None:
+                    self._known[kid] = key
+                    await self._store.put(host, kid, pem.decode())
+                    return key
+                if status != 404:
+                    failed = f"{host} answered {status or 'nothing'}"
+        if failed:
+            raise OursError(Reason.KEY_UNAVAILABLE, failed)
+        self._remember_unknown(kid)
+        return None
+
+    def _remember_unknown(self, kid: str) -> None:
+        self._answers.append(time.monotonic())
+        if self._flooded():
+            return
+        self._unknown[kid] = time.monotonic() + UNKNOWN_FOR_S
+        if len(self._unknown) > 1024:
+            self._unknown.popitem(last=False)
+
+    async def _fetch(self, host: str, kid: str) -> tuple[int, bytes]:
+        if self.session is None:
+            return 0, b""
+        try:
+            async with asyncio.timeout(TIMEOUT_S), self.session.get(f"{host}/{kid}", allow_redirects=False) as response:
+                raw = await response.content.read(MAX_BYTES + 1)
+                while len(raw) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES)):
+                    raw += more
+                return response.status, raw if len(raw) <= MAX_BYTES else b""
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            return 0, b""

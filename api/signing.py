@@ -1,0 +1,141 @@
+"""`POST /sign`: tokens for the app's own calls to a site, for callers with an API token of scope `sign`."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tenure.api.http import Answer, Call
+from tenure.api.problems import problem
+from tenure.api.recorder import Recorder, new_id
+from tenure.domain.outgoing import Outgoing, sign
+from tenure.domain.ports import Vault
+from tenure.domain.refusals import OursError, Reason
+from tenure.domain.tenant import Tenant
+
+BODY_LIMIT = 64 * 1024
+FAILURES = 60
+WINDOW_S = 60.0
+
+
+class ApiTokens(Protocol):
+    """Which scopes a token has."""
+
+    def scopes_of(self, token: str) -> tuple[str, ...] | None: ...
+
+
+class Access:
+    """Lets API tokens in by scope; 60 failures a minute and address, then 429."""
+
+    def __init__(self, tokens: ApiTokens) -> None:
+        self._tokens = tokens
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+
+    def deny(self, call: Call, scope: str) -> Answer | None:
+        """None if the caller has the scope, else the answer: 401, 403 or 429."""
+        recent = [t for t in self._failures.get(call.peer, ()) if t > time.monotonic() - WINDOW_S]
+        if len(recent) >= FAILURES:
+            return problem(429, "Too many failed API tokens from this address.", headers=((b"retry-after", b"60"),))
+        values = call.all(b"authorization")
+        bearer = values[0][7:].strip() if len(values) == 1 and values[0][:7].lower() == "bearer " else ""
+        scopes = self._tokens.scopes_of(bearer) if bearer.isascii() and bearer else None
+        if scopes is None:
+            self._failures[call.peer] = [*recent, time.monotonic()]
+            if len(self._failures) > 10_000:
+                self._failures.popitem(last=False)
+            challenge = ((b"www-authenticate", b'Bearer realm="tenure"'),)
+            return problem(401, "An API token in force is needed: Authorization: Bearer.", headers=challenge)
+        if scope not in scopes:
+            return problem(403, f"This API token lacks the scope {scope}.")
+        return None
+
+
+class SignRequest(BaseModel):
+    """The body of `POST /sign`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+    tenant: str
+    method: str
+    url: str
+
+
+class SigningError(Exception):
+    """Why no token was made: an HTTP status, a reason where one fits, and a sentence."""
+
+    def __init__(self, status: int, sentence: str, reason: Reason | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.reason = reason
+
+
+def choose(found: Sequence[Tenant], name: str) -> Tenant:
+    """The one tenant of a name, or SigningError; uninstalled tenants are refused."""
+    if not found:
+        raise SigningError(404, f"No tenant {name} is known.", Reason.TENANT_UNKNOWN)
+    if len(found) > 1:
+        keys = ", ".join(tenant.client_key for tenant in found)
+        raise SigningError(409, f"{name} names several tenants, newest first: {keys}.")
+    if not found[0].installed:
+        raise SigningError(409, "The tenant has uninstalled the app.", Reason.TENANT_UNINSTALLED)
+    return found[0]
+
+
+def sign_for(tenant: Tenant, vault: Vault, method: str, url: str, now: int) -> Outgoing:
+    """A token for one call to the tenant's site, or SigningError."""
+    secret = vault.open(tenant.app_key, tenant.client_key, tenant.secret.version, "secret", tenant.secret.sealed)
+    try:
+        return sign(tenant.app_key, secret, tenant.base_url, method, url, now)
+    except ValueError as error:
+        raise SigningError(400, str(error)) from None
+
+
+class Signing:
+    """Handles `POST /sign`."""
+
+    def __init__(
+        self, access: Access, find: Callable[[str], list[Tenant]], vault: Vault, recorder: Recorder,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._access = access
+        self._find = find
+        self._vault = vault
+        self._recorder = recorder
+        self._clock = clock
+
+    async def handle(self, call: Call) -> Answer:
+        """A token, when it ends and for which site."""
+        denied = self._access.deny(call, "sign")
+        if denied is not None:
+            return denied
+        try:
+            request = SignRequest.model_validate_json(await call.body(BODY_LIMIT))
+        except ValidationError:
+            return problem(400, 'The body is {"tenant": …, "method": …, "url": …}, all text.')
+        decision = new_id()
+        try:
+            tenant = choose(self._find(request.tenant), request.tenant)
+            outgoing = sign_for(tenant, self._vault, request.method, request.url, int(self._clock()))
+        except SigningError as error:
+            answer = problem(error.status, str(error), decision=decision)
+            await self._record(call, decision, answer.status, None, error.reason)
+            return answer
+        try:
+            await self._record(call, decision, 200, tenant, None)
+        except OursError:
+            return problem(503, "The decision could not be recorded.", headers=((b"retry-after", b"5"),))
+        ends = datetime.fromtimestamp(outgoing.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {"token": outgoing.token, "expires_at": ends, "base_url": tenant.base_url}
+        return Answer(200, orjson.dumps(body), ((b"content-type", b"application/json"),))
+
+    async def _record(
+        self, call: Call, decision: str, status: int, tenant: Tenant | None, reason: Reason | None
+    ) -> None:
+        await self._recorder.record(
+            call, decision=decision, kind="sign", status=status, reason=reason,
+            client_key=tenant.client_key if tenant else "", read_position=tenant.position if tenant else 0,
+        )  # fmt: skip

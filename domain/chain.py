@@ -1,0 +1,19 @@
+"""The hash that chains each event to the one before it.
+
+hash = hex(SHA-256(previous hash, then every stored column)), each piece written as a netstring (`length:bytes,`), in
+the order of the columns. What is hashed is what is stored, byte for byte; nothing is parsed or formatted again.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+GENESIS = "0" * 64
+
+
+def chain_hash(previous: str, columns: Iterable[str | int]) -> str:
+    """The hash of an event's columns behind the event of hash `previous` (`GENESIS` for the first)."""
+    digest = hashlib.sha256()
+    for piece in (previous, *columns):
+        raw = str(piece).encode()
+        digest.update(b"%d:%b," % (len(raw), raw))
+    return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""What the outside fulfils: the log, the contexts, the vault. Names are the field's own; all are real in tests."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tenure.domain.events import Draft, Event
+from tenure.domain.tenant import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A believed token, the digest of the body it came with, and what came of it (a reason, or empty)."""
+
+    fingerprint: str
+    body_digest: str
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Asks for one event at the end of a stream, or only for a token to be spent (`draft` None)."""
+
+    app_key: str
+    client_key: str
+    expected_version: int
+    draft: Draft | None
+    spend: Spend | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Durable and in force; `event` is None if there was nothing to append."""
+
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Nothing was written: the stream is at another version than expected."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Nothing was written: the token was spent before, as told."""
+
+    spend: Spend
+
+
+AppendResult = Appended | Conflict | Spent
+
+
+class EventLog(Protocol):
+    """The append-only log. A batch is one transaction; a returned result is fsynced and in the projections."""
+
+    def append(self, batch: Sequence[Append]) -> list[AppendResult]: ...
+
+    def spent(self, fingerprint: str) -> Spend | None: ...
+
+    def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
+
+    def head(self) -> tuple[int, str]: ...
+
+
+class AsyncLog(Protocol):
+    """The log's writing end, off the event loop: appends of one moment share a transaction."""
+
+    async def append(self, request: Append) -> AppendResult: ...
+
+
+class Contexts(Protocol):
+    """The projection that lets people in; `get` is one primary-key read of the latest commit."""
+
+    def get(self, app_key: str, client_key: str) -> Tenant | None: ...
+
+
+class Transaction(Protocol):
+    """An open transaction of the store, handed to inline projectors."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Any: ...
+
+
+class InlineProjector(Protocol):
+    """A projection that is updated in the append's own transaction."""
+
+    def apply(self, transaction: Transaction, event: Event) -> None: ...
+
+
+class Vault(Protocol):
+    """Seals what must not lie in the log in the clear, each tenant under a key of its own."""
+
+    def ensure_key(self, app_key: str, client_key: str) -> None: ...
+
+    def seal(self, app_key: str, client_key: str, version: int, name: str, plain: bytes) -> str: ...
+
+    def open(self, app_key: str, client_key: str, version: int, name: str, sealed: str) -> bytes: ...
+
+    def fingerprint(self, app_key: str, client_key: str, secret: bytes) -> str: ...

@@ -1,0 +1,111 @@
+"""The projection that lets people in: each tenant's security context, updated in the append's own transaction.
+
+So the 204 to an uninstall means that the secret is already refused, in every process that reads the file. Everything
+in it can be folded again from the log; `as_of` does just that, with the same `evolve`.
+"""
+
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+from tenure.domain.events import Event
+from tenure.domain.ports import EventLog, Transaction
+from tenure.domain.tenant import Secret, Tenant, evolve
+
+_READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
+_WRITE = f"INSERT OR REPLACE INTO security_contexts VALUES ({', '.join('?' * 24)})"
+
+
+def schema() -> tuple[str, str]:
+    """The name and statements of this projection's migration."""
+    return "security_contexts_1", files("tenure.projections").joinpath("security_context.sql").read_text()
+
+
+def host_of(url: str) -> str:
+    """The host of a site's URL, in lower case."""
+    return (urlsplit(url).hostname or "").lower()
+
+
+def to_row(tenant: Tenant) -> tuple[Any, ...]:
+    """The tenant as a row of `security_contexts`."""
+    secret, previous = tenant.secret, tenant.previous or Secret("", "", 0, 0, "")
+    return (
+        tenant.app_key,
+        tenant.client_key,
+        tenant.version,
+        tenant.position,
+        int(tenant.installed),
+        int(tenant.enabled),
+        int(tenant.disabled),
+        secret.sealed,
+        secret.fingerprint,
+        secret.version,
+        secret.position,
+        secret.since,
+        previous.sealed,
+        previous.fingerprint,
+        previous.version,
+        previous.position,
+        previous.since,
+        tenant.base_url,
+        tenant.display_url,
+        tenant.product_type,
+        tenant.installation_id,
+        tenant.installed_at,
+        tenant.uninstalled_at,
+        host_of(tenant.base_url),
+    )
+
+
+def from_row(row: tuple[Any, ...]) -> Tenant:
+    """The tenant of a row of `security_contexts`."""
+    app_key, client_key, version, position, installed, enabled, disabled = row[:7]
+    base_url, display_url, product_type, installation_id, installed_at, uninstalled_at = row[17:23]
+    return Tenant(
+        app_key=app_key,
+        client_key=client_key,
+        version=version,
+        position=position,
+        installed=bool(installed),
+        enabled=bool(enabled),
+        disabled=bool(disabled),
+        secret=Secret(*row[7:12]),
+        previous=Secret(*row[12:17]) if row[12] else None,
+        base_url=base_url,
+        display_url=display_url,
+        product_type=product_type,
+        installation_id=installation_id,
+        installed_at=installed_at,
+        uninstalled_at=uninstalled_at,
+    )
+
+
+class SecurityContexts:
+    """Reads the projection, and as an inline projector keeps it: one connection, one thread at a time."""
+
+    def __init__(self, connection: Transaction) -> None:
+        self._execute = connection.execute
+
+    def get(self, app_key: str, client_key: str) -> Tenant | None:
+        """The tenant as of the latest commit: one primary-key read."""
+        row = self._execute(_READ, (app_key, client_key)).fetchone()
+        return from_row(row) if row else None
+
+
+class SecurityContextProjector:
+    """Keeps the projection; stateless."""
+
+    def apply(self, transaction: Transaction, event: Event) -> None:
+        """Folds one event into the tenant's row."""
+        row = transaction.execute(_READ, (event.app_key, event.client_key)).fetchone()
+        tenant = evolve(from_row(row) if row else None, event)
+        if tenant is not None:
+            transaction.execute(_WRITE, to_row(tenant))
+
+
+def as_of(log: EventLog, app_key: str, client_key: str, position: int | None) -> Tenant | None:
+    """The tenant as of a position (None: the head), folded from the log."""
+    tenant = None
+    for event in log.stream(app_key, client_key, position):
+        tenant = evolve(tenant, event)
+    return tenant

@@ -1,0 +1,24 @@
+"""Finds tenants as people name them: by client key, a site's host name or URL, or an installation id."""
+
+from tenure.domain.ports import Transaction
+from tenure.domain.tenant import Tenant
+from tenure.projections.security_context import from_row, host_of
+
+
+def find(connection: Transaction, name: str) -> list[Tenant]:
+    """Every tenant of that name, newest first. A client key that fits exactly is meant alone."""
+    exact = _where(connection, "client_key = ?", name)
+    if exact:
+        return exact
+    host = host_of(name) if "://" in name else name.lower().rstrip("/")
+    return _where(connection, "installation_id = ?1 OR host = ?2", name, host)
+
+
+def listing(connection: Transaction) -> list[Tenant]:
+    """All tenants, newest first."""
+    return _where(connection, "1")
+
+
+def _where(connection: Transaction, condition: str, *parameters: str) -> list[Tenant]:
+    sql = f"SELECT * FROM security_contexts WHERE {condition} ORDER BY position DESC"
+    return [from_row(row) for row in connection.execute(sql, parameters)]

@@ -1,0 +1,63 @@
+"""Events to stored columns and back. The stored text is exact: canonical JSON, UTF-8, names sorted.
+
+Stored bytes never change; a later shape of an event is read from them, never written over them. Empty fields are not
+stored, so that a field added later reads as "not told" from old events.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+
+from tenure.domain.events import Changed, Draft, Event, EventType, Installed, Switched
+
+COLUMNS = (
+    "position",
+    "version",
+    "type",
+    "app_key",
+    "client_key",
+    "recorded_at",
+    "proof",
+    "changed",
+    "data",
+    "token_fingerprint",
+)
+
+_INSTALLED = TypeAdapter(Installed)
+_SWITCHED = TypeAdapter(Switched)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted names and no spaces."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def encode(draft: Draft) -> tuple[str, str, str]:
+    """The columns proof, changed and data of a draft."""
+    data = {name: value for name, value in asdict(draft.data).items() if value}
+    changed = asdict(draft.changed) if draft.changed else {}
+    return canonical(draft.proof), canonical(changed), canonical(data)
+
+
+def decode(row: tuple[Any, ...]) -> Event:
+    """The event of a stored row (`COLUMNS`, then hash)."""
+    position, version, kind, app_key, client_key, recorded_at, proof, changed, data, token_fingerprint, digest = row
+    return Event(
+        position=position,
+        version=version,
+        type=kind,
+        app_key=app_key,
+        client_key=client_key,
+        recorded_at=recorded_at,
+        proof=orjson.loads(proof),
+        changed=_changed(orjson.loads(changed)),
+        data=(_INSTALLED if kind == EventType.INSTALLED else _SWITCHED).validate_json(data),
+        token_fingerprint=token_fingerprint,
+        hash=digest,
+    )
+
+
+def _changed(value: dict[str, Any]) -> Changed | None:
+    return Changed(value["cause"], tuple(value["fields"])) if value else None

@@ -1,0 +1,96 @@
+"""How a SQLite file is opened: the settings that make a 2xx mean fsynced, and the checks that refuse to start.
+
+WAL, `synchronous=FULL` for what must not be lost (NORMAL for the decision log: it survives a killed process and may
+lose the last moments of a power cut), `busy_timeout`, `trusted_schema=OFF`. SQLite before 3.51.3 has a WAL-reset bug
+that can lose commits with two connections; `pysqlite3` bundles a sound one. Files are 0600 from their first byte.
+"""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pysqlite3
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+SOUND_SQLITE = (3, 51, 3)
+BUSY_TIMEOUT_MS = 4000
+
+
+class UntrustedStoreError(Exception):
+    """The store cannot be trusted as it is; the message says what is wrong and what to do. Exit status 3."""
+
+
+def connect(path: Path, *, synchronous: str = "FULL", create: bool = False, read_only: bool = False) -> Database:
+    """An open file behind sqlite-utils, transactions begun by hand."""
+    if pysqlite3.sqlite_version_info < SOUND_SQLITE:
+        raise UntrustedStoreError(f"SQLite {pysqlite3.sqlite_version} loses commits; install pysqlite3 0.6.1 or later")
+    if create and not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    connection = pysqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+    )
+    database = Database(connection)
+    if not read_only:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"PRAGMA synchronous={synchronous}")
+    database.execute("PRAGMA trusted_schema=OFF")
+    return database
+
+
+def schema_of(name: str) -> str:
+    """The statements of `store/schema/<name>.sql`."""
+    return files("tenure.store").joinpath(f"schema/{name}.sql").read_text()
+
+
+def migrate(database: Database, name: str, *more: tuple[str, str]) -> None:
+    """Brings the file to its schema; safe to run from many processes at once, each waits for the first."""
+    steps = ((f"{name}_1", schema_of(name)), *more)
+    migrations = Migrations("tenure")
+    for step, statements in steps:
+        migrations(name=step, transactional=False)(_applier(statements))
+    if not migrations.pending(database):
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(database)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.conn.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _applier(statements: str) -> Any:
+    def apply(database: Database) -> None:
+        # executescript would commit the transaction first
+        for statement in _split(statements):
+            database.execute(statement)
+
+    return apply
+
+
+def _split(statements: str) -> list[str]:
+    found, pending = [], ""
+    for line in statements.splitlines():
+        if line.startswith("--"):
+            continue
+        pending += line + "\n"
+        if pysqlite3.complete_statement(pending):
+            found.append(pending.strip())
+            pending = ""
+    return found
+
+
+def check_permissions(path: Path) -> None:
+    """Refuses a file that others than its owner may read or write."""
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        if name.exists() and name.stat().st_mode & 0o077:
+            raise UntrustedStoreError(f"{name} is open to others than its owner; run: chmod 600 {name}")

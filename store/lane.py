@@ -1,0 +1,80 @@
+"""One writer thread for one file: what arrives while a transaction runs shares the next one (group commit).
+
+SQLite's busy handler is unfair under many threads, and an fsync on the event loop would stop every check; so writes
+of a process go through one lane. A batch's results reach the loop in one call. The queue is bounded: past it, and
+after `close`, a write is refused at once (`store_unavailable`), never kept waiting without end.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from tenure.domain.refusals import OursError, Reason
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Lane(Generic[T, R]):
+    """Runs `write` (a batch in, a result for each out) on a thread of its own."""
+
+    def __init__(self, write: Callable[[Sequence[T]], Sequence[R]], *, name: str, batch: int = 128, bound: int = 4096):
+        self._write = write
+        self._batch = batch
+        self._bound = bound
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def submit(self, item: T) -> R:
+        """The result of writing `item`, after its transaction's commit."""
+        if self._closed or len(self._waiting) >= self._bound:
+            raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        with self._wake:
+            self._waiting.append((item, future))
+            self._wake.notify()
+        return await future
+
+    def close(self) -> None:
+        """Writes what is queued, then ends the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._closed:
+                    self._wake.wait()
+                taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            if not taken:
+                return
+            self._settle(taken)
+
+    def _settle(self, taken: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+        results: Sequence[R] | Exception
+        try:
+            results = self._write([item for item, _ in taken])
+        except Exception as error:
+            results = error
+        futures = [future for _, future in taken]
+        try:
+            futures[0].get_loop().call_soon_threadsafe(_deliver, futures, results)
+        except RuntimeError:
+            return  # the loop is gone, and with it whoever waited
+
+
+def _deliver(futures: list["asyncio.Future[R]"], results: Sequence[R] | Exception) -> None:
+    for index, future in enumerate(futures):
+        if future.done():
+            continue
+        if isinstance(results, Exception):
+            future.set_exception(OursError(Reason.STORE_UNAVAILABLE, type(results).__name__))
+        else:
+            future.set_result(results[index])

@@ -1,0 +1,189 @@
+"""The append-only log in SQLite.
+
+One gapless position for the whole log and one version per stream, both taken under one lock held to the commit
+(`BEGIN IMMEDIATE`). A batch of appends is one transaction: each is checked before anything of it is written, so that
+one that conflicts leaves the others alone. The chain hash, the spent token and the inline projections are written in
+the same transaction. The database itself refuses UPDATE, DELETE and INSERT OR REPLACE; start-up checks that it does.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from tenure.domain.chain import chain_hash
+from tenure.domain.events import Event
+from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
+from tenure.store.codec import COLUMNS, decode, encode
+from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate
+
+_ALL = f"{', '.join(COLUMNS)}, hash"
+_INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+_GUARDS = {f"{table}_no_{what}" for table in ("events", "spent_tokens") for what in ("update", "delete", "replace")}
+
+
+def utc_now() -> str:
+    """The time as it is stored: UTC, microseconds, of one width so that text order is time order."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
+    """Makes or migrates the file and refuses one that cannot be trusted. `projections`: (name, schema)."""
+    fresh = not path.exists()
+    database = connect(path, create=True)
+    try:
+        if fresh or "events" not in database.table_names():
+            migrate(database, "events", *projections)
+        else:
+            check_permissions(path)
+            migrate(database, "events", *projections)
+        check_guards(database)
+    finally:
+        database.close()
+
+
+def check_guards(database: Database) -> None:
+    """Refuses a log whose triggers are gone (some tools drop them silently when they rebuild a table)."""
+    missing = _GUARDS - {trigger.name for trigger in database.triggers}
+    if missing:
+        raise UntrustedStoreError(
+            f"the log's triggers {', '.join(sorted(missing))} are gone: it may have been changed; restore a backup"
+        )
+
+
+class SqliteLog:
+    """The log on one connection; one thread at a time. `clock` gives the text that is stored."""
+
+    def __init__(
+        self,
+        path: Path,
+        projectors: Sequence[InlineProjector] = (),
+        *,
+        clock: Callable[[], str] = utc_now,
+        read_only: bool = False,
+    ) -> None:
+        self._database = connect(path, read_only=read_only)
+        self._execute = self._database.conn.execute
+        self._projectors = projectors
+        self._clock = clock
+
+    @property
+    def connection(self) -> Transaction:
+        """The connection, for projections read beside the log."""
+        connection: Transaction = self._database.conn
+        return connection
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._database.close()
+
+    def append(self, batch: Sequence[Append]) -> list[AppendResult]:
+        """Appends each of the batch or says why not, in one transaction; fsynced when it returns."""
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            results = [self._append_one(request) for request in batch]
+            self._execute("COMMIT")
+        except BaseException:
+            if self._database.conn.in_transaction:
+                self._execute("ROLLBACK")
+            raise
+        return results
+
+    def _append_one(self, request: Append) -> AppendResult:
+        if request.spend is not None:
+            spent = self.spent(request.spend.fingerprint)
+            if spent is not None:
+                return Spent(spent)
+        version = self._version(request.app_key, request.client_key)
+        if version != request.expected_version:
+            return Conflict(version)
+        now = self._clock()
+        if request.spend is not None:
+            self._spend(request, request.spend, now)
+        return Appended(self._write(request, version + 1, now) if request.draft else None)
+
+    def _version(self, app_key: str, client_key: str) -> int:
+        row = self._execute(
+            "SELECT max(version) FROM events WHERE app_key = ? AND client_key = ?", (app_key, client_key)
+        ).fetchone()
+        return int(row[0] or 0)
+
+    def _spend(self, request: Append, spend: Spend, now: str) -> None:
+        self._execute(
+            "INSERT INTO spent_tokens VALUES (?, ?, ?, ?, ?, ?)",
+            (spend.fingerprint, spend.body_digest, spend.outcome, request.app_key, request.client_key, now),
+        )
+
+    def _write(self, request: Append, version: int, now: str) -> Event:
+        draft = request.draft
+        assert draft is not None  # noqa: S101 (the caller has looked)
+        head, previous = self.head()
+        columns = (
+            head + 1,
+            version,
+            draft.type.value,
+            request.app_key,
+            request.client_key,
+            now,
+            *encode(draft),
+            draft.token_fingerprint,
+        )
+        row = (*columns, chain_hash(previous, columns))
+        self._execute(_INSERT, row)
+        self._execute("UPDATE log_head SET position = ?, hash = ? WHERE id = 1", (head + 1, row[-1]))
+        event = decode(row)
+        for projector in self._projectors:
+            projector.apply(self._database.conn, event)
+        return event
+
+    def spent(self, fingerprint: str) -> Spend | None:
+        """What the spent list says of a token."""
+        row = self._execute(
+            "SELECT fingerprint, body_digest, outcome FROM spent_tokens WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
+        return Spend(*row) if row else None
+
+    def head(self) -> tuple[int, str]:
+        """Position and hash of the last event; (0, GENESIS) of an empty log."""
+        position, digest = self._execute("SELECT position, hash FROM log_head WHERE id = 1").fetchone()
+        return position, digest
+
+    def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
+        """The events of a tenant in their order, up to a position."""
+        sql = f"SELECT {_ALL} FROM events WHERE app_key = ? AND client_key = ?"
+        parameters: list[Any] = [app_key, client_key]
+        if until is not None:
+            sql += " AND position <= ?"
+            parameters.append(until)
+        return map(decode, self._execute(sql + " ORDER BY version", parameters))
+
+    def read(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[Event]:
+        """Events oldest first, filtered; `since` and `until` as stored times, both included."""
+        sql = f"SELECT {_ALL} FROM events WHERE position > ?"
+        parameters: list[Any] = [after]
+        for clause, value in (
+            ("client_key = ?", client_key),
+            ("type = ?", kind),
+            ("recorded_at >= ?", since),
+            ("recorded_at <= ?", until),
+        ):
+            if value is not None:
+                sql += f" AND {clause}"
+                parameters.append(value)
+        return map(decode, self._execute(f"{sql} ORDER BY position LIMIT ?", (*parameters, limit)))
+
+    def position_at(self, time: str) -> int:
+        """The last position recorded at or before a stored time; 0 if none."""
+        row = self._execute("SELECT max(position) FROM events WHERE recorded_at <= ?", (time,)).fetchone()
+        return int(row[0] or 0)

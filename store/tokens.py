@@ -1,0 +1,79 @@
+"""API tokens: shown once, stored as a digest, compared in constant time, with scopes and an end.
+
+A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie in `keys.db`.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tenure.store.connection import check_permissions, connect, migrate
+from tenure.store.sqlite import utc_now
+
+SCOPES = ("audit", "replay", "operate", "sign")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token as listed; times are UTC, empty `revoked_at`: in force until `expires_at`."""
+
+    name: str
+    scopes: tuple[str, ...]
+    created_at: str
+    expires_at: str
+    revoked_at: str
+
+
+class ApiTokens:
+    """The tokens of one `keys.db`. One thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        if path.exists():
+            check_permissions(path)
+        self._database = connect(path, create=True)
+        migrate(self._database, "keys")
+        self._execute = self._database.conn.execute
+
+    def close(self) -> None:
+        """Closes the key file."""
+        self._database.close()
+
+    def create(self, name: str, scopes: tuple[str, ...], days: int) -> tuple[str, ApiToken]:
+        """A new token and its entry, or ValueError if the name is taken."""
+        if self._execute("SELECT 1 FROM api_tokens WHERE name = ?", (name,)).fetchone():
+            raise ValueError(f"a token named {name} exists already")
+        token = f"tnr_{secrets.token_urlsafe(32)}"
+        ends = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        entry = ApiToken(name, scopes, utc_now(), ends, "")
+        self._execute(
+            "INSERT INTO api_tokens VALUES (?, ?, ?, ?, ?, ?)",
+            (name, _digest(token), " ".join(scopes), entry.created_at, ends, ""),
+        )
+        return token, entry
+
+    def listing(self) -> list[ApiToken]:
+        """All tokens, by name."""
+        rows = self._execute("SELECT name, scopes, created_at, expires_at, revoked_at FROM api_tokens ORDER BY name")
+        return [ApiToken(row[0], tuple(row[1].split()), *row[2:]) for row in rows]
+
+    def revoke(self, name: str) -> bool:
+        """Ends a token at once; False if there is none of this name."""
+        return bool(self._execute("UPDATE api_tokens SET revoked_at = ? WHERE name = ?", (utc_now(), name)).rowcount)
+
+    def scopes_of(self, token: str) -> tuple[str, ...] | None:
+        """The scopes of a token in force, else None."""
+        digest = _digest(token)
+        row = self._execute(
+            "SELECT digest, scopes FROM api_tokens WHERE digest = ? AND revoked_at = '' AND expires_at > ?",
+            (digest, utc_now()),
+        ).fetchone()
+        if row is None or not hmac.compare_digest(row[0], digest):
+            return None
+        return tuple(row[1].split())
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""Operate: keys and API tokens; and the two commands that need a secret or none: sign and qsh."""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from tenure.api.signing import SigningError, choose, sign_for
+from tenure.cli.audit import Json, TenantName
+from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
+from tenure.domain.qsh import canonical_request, request_hash
+from tenure.projections import tenants
+from tenure.settings import KeySettings, StoreSettings
+from tenure.store.tokens import SCOPES, ApiTokens
+from tenure.store.vault import new_master_key
+from tenure.wiring import open_vault
+
+keys_app = typer.Typer(no_args_is_help=True, help="The master key.")
+tokens_app = typer.Typer(no_args_is_help=True, help="API tokens.")
+
+
+@keys_app.command("create")
+def keys_create(
+    file: Annotated[Path | None, typer.Argument(help="Write it to this new file, 0600.")] = None, as_json: Json = False
+) -> None:
+    """A new master key. Example: tenure keys create master.key"""
+    key = new_master_key()
+    if file is None:
+        emit({"key": key}, True) if as_json else typer.echo(key)
+        return
+    try:
+        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise fail(f"{file}: {error.strerror}; a key is never written over a file that exists", 2) from None
+    with os.fdopen(handle, "w") as out:
+        out.write(key + "\n")
+    emit({"file": str(file)}, True) if as_json else typer.echo(f"wrote {file}; set TENURE_MASTER_KEY_FILE={file}")
+
+
+@tokens_app.command("create")
+def tokens_create(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    scope: Annotated[list[str], typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; may be repeated.")],
+    days: Annotated[int, typer.Option(help="Days until it ends.", min=1, max=3650)] = 365,
+    as_json: Json = False,
+) -> None:
+    """A new API token, shown this once. Example: tenure tokens create backend --scope sign"""
+    unknown = sorted(set(scope) - set(SCOPES))
+    if unknown:
+        raise fail(f"unknown scope {unknown[0]}; the scopes are {', '.join(SCOPES)}", 2)
+    with guarded():
+        store = ApiTokens(settings_of(StoreSettings).beside("keys"))
+        try:
+            token, entry = store.create(name, tuple(sorted(set(scope))), days)
+        except ValueError as error:
+            raise fail(str(error), 2) from None
+        finally:
+            store.close()
+    emit({"name": name, "token": token, "scopes": list(entry.scopes), "expires_at": entry.expires_at}, as_json)
+
+
+@tokens_app.command("list")
+def tokens_list(as_json: Json = False) -> None:
+    """All API tokens; never the tokens themselves."""
+    with guarded():
+        store = ApiTokens(settings_of(StoreSettings).beside("keys"))
+        rows = [
+            {"name": t.name, "scopes": list(t.scopes), "created_at": t.created_at, "expires_at": t.expires_at,
+             "revoked_at": t.revoked_at or None}
+            for t in store.listing()
+        ]  # fmt: skip
+        store.close()
+    table(list(rows), ("name", "scopes", "created_at", "expires_at", "revoked_at"), as_json)
+
+
+@tokens_app.command("revoke")
+def tokens_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json = False) -> None:
+    """Ends an API token at once."""
+    with guarded():
+        store = ApiTokens(settings_of(StoreSettings).beside("keys"))
+        found = store.revoke(name)
+        store.close()
+    if not found:
+        raise fail(f"there is no token named {name}", 1)
+    emit({"name": name, "revoked": True}, True) if as_json else typer.echo(f"revoked {name}")
+
+
+def sign(
+    name: TenantName,
+    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Below the site's base URL, or a path.")],
+    as_json: Json = False,
+) -> None:
+    """A token for a call to a site. Example: tenure sign acme.atlassian.net GET /rest/api/3/myself"""
+    with reading() as log:
+        vault = open_vault(settings_of(KeySettings))
+        try:
+            tenant = choose(tenants.find(log.connection, name), name)
+            outgoing = sign_for(tenant, vault, method, url, int(time.time()))
+        except SigningError as error:
+            raise fail(str(error), 1 if error.status == 404 else 2) from None
+        finally:
+            vault.close()
+    ends = datetime.fromtimestamp(outgoing.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if as_json:
+        emit({"token": outgoing.token, "expires_at": ends, "base_url": tenant.base_url}, True)
+    else:
+        typer.echo(f"{outgoing.token} {ends} {tenant.base_url}")
+
+
+def qsh(
+    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    url: Annotated[str, typer.Argument(metavar="URL")],
+    base_url: Annotated[str, typer.Option("--base-url", help="The base URL whose path is stripped.")] = "",
+    expect: Annotated[str | None, typer.Option("--expect", help="A hash to compare; exit 1 if it differs.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The canonical request and its hash. Example: tenure qsh GET '/rest/api/3/search?jql=x' --base-url …/wiki"""
+    parts, base = urlsplit(url), urlsplit(base_url).path
+    canonical = canonical_request(method, parts.path, parts.query, base)
+    digest = request_hash(method, parts.path, parts.query, base)
+    found = {"canonical": canonical, "qsh": digest}
+    emit(found if expect is None else found | {"matches": expect == digest}, as_json)
+    if expect is not None and expect != digest:
+        raise typer.Exit(1)

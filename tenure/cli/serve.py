@@ -1,0 +1,66 @@
+"""`tenure serve`: binds both listeners, then runs one server, or one in each of several workers."""
+
+import os
+import socket
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tenure import logs, wiring, worker
+from tenure.api.edge import server_settings
+from tenure.cli.output import fail, guarded, settings_of
+from tenure.settings import Settings
+
+log = structlog.get_logger()
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Public listener's address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Public listener's port.", min=0, max=65535)] = 8000,
+    internal_host: Annotated[str, typer.Option(help="Internal listener's address.")] = "127.0.0.1",
+    internal_port: Annotated[
+        int | None, typer.Option(help="Internal listener's port. [default: port + 1]", min=0, max=65535)
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
+) -> None:
+    """The service. Settings come from TENURE_… variables. Example: tenure serve --port 8000 --workers 2"""
+    logs.configure()
+    settings = settings_of(Settings)
+    with guarded():
+        wiring.prepare(settings)
+        wiring.read_descriptor(settings)
+    public = _bind(host, port)
+    number = public.getsockname()[1]
+    if internal_port is None:
+        internal_port = number + 1 if port else 0
+    internal = _bind(internal_host, internal_port)
+    os.environ[wiring.INTERNAL_PORT] = str(internal.getsockname()[1])
+    if internal.getsockname()[1] == number:
+        raise fail("the two listeners need two ports", 2)
+    log.info("serving", public=_name(public), internal=_name(internal), workers=workers, base_url=settings.base_url)
+    config = uvicorn.Config("tenure.worker:application", factory=True, workers=workers, **server_settings())
+    if workers == 1:
+        uvicorn.Server(config).run(sockets=[public, internal])
+    else:
+        os.environ[worker.PARENT] = str(os.getpid())
+        Multiprocess(config, sockets=[public, internal]).run()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.set_inheritable(True)
+    except OSError as error:
+        raise fail(f"cannot listen on {host}:{port}: {error.strerror}", 2) from None
+    return bound
+
+
+def _name(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

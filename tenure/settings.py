@@ -1,0 +1,177 @@
+"""Settings from the environment (prefix TENURE_) and a .env file: read once, checked whole, wrong ones named.
+
+An empty variable counts as unset. http is allowed only on loopback, for the base URL and for the key hosts.
+"""
+
+import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tenure.api.payloads import is_loopback
+from tenure.store.vault import parse_master_key
+
+PRODUCTION_KEY_HOSTS = (
+    "https://asap-distribution.us-west-2.prod.atl-asap.net",
+    "https://connect-install-keys.atlassian.com",
+)
+
+List = Annotated[tuple[str, ...], NoDecode]
+Path_ = Annotated[str, Field(pattern=r"^/[\x21-\x7e]+$")]
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the message is one line that names it. Exit status 2."""
+
+
+class StoreSettings(BaseSettings):
+    """Where the store is: all that reading commands need."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TENURE_", env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    database_url: str = "events.db"
+
+    @field_validator("database_url")
+    @classmethod
+    def _sqlite(cls, value: str) -> str:
+        if "://" in value and not value.startswith("sqlite:///"):
+            raise ValueError("a path or sqlite:///path")
+        return value
+
+    @property
+    def log_path(self) -> Path:
+        """The log's file."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    def beside(self, name: str) -> Path:
+        """A file of the same store: `keys.db` beside `events.db`, `x.keys.db` beside `x.db`."""
+        stem = self.log_path.stem
+        return self.log_path.with_name(f"{name}.db" if stem == "events" else f"{stem}.{name}.db")
+
+
+class KeySettings(StoreSettings):
+    """What opening secrets needs besides."""
+
+    master_key: str | None = None
+    master_key_file: Path | None = None
+
+    def master(self) -> bytes:
+        """The master key, from one of its two places."""
+        if (self.master_key is None) == (self.master_key_file is None):
+            raise SettingsError(
+                "TENURE_MASTER_KEY or TENURE_MASTER_KEY_FILE: set exactly one (make a key: tenure keys create FILE)"
+            )
+        text = self.master_key or ""
+        if self.master_key_file is not None:
+            text = _read_private(self.master_key_file)
+        try:
+            return parse_master_key(text)
+        except ValueError:
+            raise SettingsError("TENURE_MASTER_KEY: 32 bytes in base64 (make one: tenure keys create)") from None
+
+
+def _read_private(path: Path) -> str:
+    try:
+        if os.stat(path).st_mode & 0o077:
+            raise SettingsError(f"TENURE_MASTER_KEY_FILE: {path} is open to others; run: chmod 600 {path}")
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise SettingsError(f"TENURE_MASTER_KEY_FILE: {path} cannot be read ({reason})") from None
+
+
+class Settings(KeySettings):
+    """Everything `serve` needs."""
+
+    app_key: str = Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")
+    base_url: str
+    extra_base_urls: List = ()
+    installed_path: Path_ = "/installed"
+    uninstalled_path: Path_ = "/uninstalled"
+    enabled_path: Path_ = "/enabled"
+    disabled_path: Path_ = "/disabled"
+    webhooks_path: Path_ = "/webhooks"
+    upstream_url: str | None = None
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    forward_auth: Literal["traefik", "caddy", "nginx"] | None = None
+    install_keys_url: List = PRODUCTION_KEY_HOSTS
+    allowed_sites: List = (".atlassian.net", ".jira.com")
+    legacy_install: bool = False
+    refuse_disabled: bool = False
+    descriptor_file: Path | None = None
+    erase_after_days: int = Field(60, ge=0)
+    store_account_ids: bool = False
+    webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
+
+    @field_validator("extra_base_urls", "install_keys_url", "allowed_sites", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_sites")
+    @classmethod
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(site.lower() for site in value)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return tuple(ip_network(p.strip()) for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("base_url", "extra_base_urls", "install_keys_url")
+    @classmethod
+    def _safe_urls(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for url in (value,) if isinstance(value, str) else value:
+            _check_url(url)
+        return value.rstrip("/") if isinstance(value, str) else tuple(url.rstrip("/") for url in value)
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _upstream(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("an http or https URL")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Settings":
+        paths = (self.installed_path, self.uninstalled_path, self.enabled_path, self.disabled_path, self.webhooks_path)
+        if len(set(paths)) != len(paths):
+            raise ValueError("the lifecycle and webhook paths must all differ")
+        return self
+
+    @property
+    def base_path(self) -> str:
+        """The base URL's path, without a trailing slash."""
+        return urlsplit(self.base_url).path.rstrip("/")
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """The base URLs that an install token may name."""
+        return frozenset((self.base_url, *self.extra_base_urls))
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("a URL of scheme, host and path")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("https (http only on loopback)")
+
+
+def load(kind: type[StoreSettings]) -> StoreSettings:
+    """Settings of a kind, or SettingsError with one line."""
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "TENURE_" + str(first["loc"][0] if first["loc"] else "…_PATH").upper()
+        what = "is required" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {what} (see docs/reference/settings.md)") from None
+    except ValueError as error:
+        raise SettingsError(f"TENURE settings: {type(error).__name__}") from None

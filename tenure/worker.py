@@ -1,0 +1,33 @@
+"""What each server process runs."""
+
+import os
+import threading
+import time
+
+from tenure import logs
+from tenure.api.app import App
+from tenure.settings import Settings, load
+from tenure.wiring import build
+
+PARENT = "TENURE_PARENT_PID"
+
+
+def application() -> App:
+    """The application, with settings from the environment."""
+    logs.configure()
+    _end_with_parent()
+    settings = load(Settings)
+    assert isinstance(settings, Settings)  # noqa: S101 (for the type checker)
+    return build(settings)
+
+
+def _end_with_parent() -> None:
+    # a worker whose parent was killed would go on with nobody to end it
+    if os.environ.get(PARENT, str(os.getpid())) != str(os.getpid()):
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,1 @@
+../../tenure/__init__.py

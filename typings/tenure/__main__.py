@@ -1,0 +1,1 @@
+../../tenure/__main__.py
