@@ -43,7 +43,7 @@ class ForwardAuth:
         if original is None:
             return await self._finish(call, Passage.refused(Reason.REQUEST_AMBIGUOUS), "", "")
         verb, path, query = original
-        purpose = Purpose.CONTEXT if call.query == "accept=context" else Purpose.TRAFFIC
+        purpose = Purpose.CONTEXT if "accept=context" in call.query.split("&") else Purpose.TRAFFIC
         passage = self._gate.check(lambda: only_token(call.all(b"authorization"), query), verb, path, query, purpose)
         return await self._finish(call, passage, verb, path)
 

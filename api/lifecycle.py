@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import orjson
 import structlog
 
 from tenure.api.gate import Gate
@@ -236,8 +235,7 @@ class Lifecycle:
         await self._p.keys.ensure_key(app_key, client_key)
         personal = ""
         if payload.personal:
-            plain = orjson.dumps(payload.personal)
-            personal = self._p.vault.seal(app_key, client_key, version, "personal", plain)
+            personal = self._p.vault.seal(app_key, client_key, version, "personal", payload.personal.encode())
         if payload.site is None:
             return Draft(kind, proof, Switched(personal), None, fingerprint)
         mark = self._p.vault.fingerprint(app_key, client_key, payload.secret)

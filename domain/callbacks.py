@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Callback(StrEnum):
@@ -35,9 +34,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A lifecycle body with a good shape. `secret` and `site` only on `installed`; `personal` is sealed when kept."""
+    """A lifecycle body with a good shape. `secret` and `site` only on `installed`; `personal` is
+    JSON of everything else that was sent, empty if nothing, and sealed when kept."""
 
     client_key: str
-    personal: dict[str, Any]
+    personal: str
     secret: bytes = b""
     site: Site | None = None

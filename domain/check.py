@@ -99,7 +99,7 @@ def _check_audience(evidence: Evidence, policy: Policy) -> None:
     if evidence.token.alg != "RS256":
         return
     names = evidence.token.aud or ()
-    if len(names) != 1 or names[0].rstrip("/") not in policy.audiences:
+    if len(names) != 1 or names[0].removesuffix("/") not in policy.audiences:
         raise Refused(Reason.AUDIENCE_MISMATCH, ", ".join(names)[:200])
 
 

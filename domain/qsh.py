@@ -24,13 +24,15 @@ def _encode(raw: bytes) -> str:
     return quote(raw, safe="-._~")
 
 
+def _below(path: str, base_path: str) -> str:
+    base = base_path.rstrip("/")
+    inside = base and (path == base or path.startswith(base + "/"))
+    return path[len(base) :] if inside else path
+
+
 def canonical_path(path: str, base_path: str = "") -> str:
     """The path as it is hashed; `base_path` is the path of the app's (or the site's) base URL."""
-    base = base_path.rstrip("/")
-    if base and (path == base or path.startswith(base + "/")):
-        path = path[len(base) :]
-    stripped = path.strip("/")
-    return "/" + stripped.replace("&", "%26")
+    return "/" + _below(path, base_path).strip("/").replace("&", "%26")
 
 
 def canonical_query(query: str) -> str:
@@ -53,7 +55,7 @@ def canonical_request(method: str, path: str, query: str, base_path: str = "") -
 
 def request_hash(method: str, path: str, query: str, base_path: str = "") -> str:
     """The hash, in hex, of the request as addressed."""
-    return hashlib.sha256(canonical_request(method, path, query, base_path).encode()).hexdigest()
+    return hashlib.sha256(canonical_request(method, path, query, base_path).encode(errors="replace")).hexdigest()
 
 
 def accepted_hashes(method: str, path: str, query: str, base_path: str = "") -> tuple[str, ...]:
@@ -61,5 +63,5 @@ def accepted_hashes(method: str, path: str, query: str, base_path: str = "") -> 
     raw = request_hash(method, path, query, base_path)
     if "%" not in path:
         return (raw,)
-    decoded = unquote(path, errors="replace")
-    return raw, request_hash(method, decoded, query, base_path)
+    # the base path goes first: an escaped slash is no segment boundary
+    return raw, request_hash(method, unquote(_below(path, base_path), errors="replace"), query)

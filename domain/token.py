@@ -26,6 +26,8 @@ MAX_TOKEN = 8192
 LEEWAY = 30
 MAX_LIFETIME = 3600
 
+# an escaped NUL, behind an even number of backslashes
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PLAIN = re.compile(r"[\x21-\x7e]{1,255}\Z")
 _KID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
@@ -64,14 +66,22 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number beyond every range")
+    return number
+
+
 def strict_object(raw: bytes) -> dict[str, Any]:
     """One JSON object from bytes, or ValueError: names twice, NaN, lone surrogates, NUL and deep nesting refused."""
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
         if b"\\u" in raw:
-            text = json.dumps(value, ensure_ascii=False)
-            text.encode()
-            if "\\u0000" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+            if _ESCAPED_NUL.search(raw):
                 raise ValueError("NUL in a string")
     except RecursionError as error:
         raise ValueError("nested too deep") from error

@@ -10,7 +10,12 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
     exact = _where(connection, "client_key = ?", name)
     if exact:
         return exact
-    host = host_of(name) if "://" in name else name.lower().rstrip("/")
+    try:
+        host = host_of(name) if "://" in name else name.lower().rstrip("/")
+    except ValueError:
+        return []
+    if not host:
+        return []
     return _where(connection, "installation_id = ?1 OR host = ?2", name, host)
 
 

@@ -54,8 +54,8 @@ def migrate(database: Database, name: str, *more: tuple[str, str]) -> None:
     """Brings the file to its schema; safe to run from many processes at once, each waits for the first."""
     steps = ((f"{name}_1", schema_of(name)), *more)
     migrations = Migrations("tenure")
-    for step, statements in steps:
-        migrations(name=step, transactional=False)(_applier(statements))
+    for step, text in steps:
+        migrations(name=step, transactional=False)(_applier(text))
     if not migrations.pending(database):
         return
     database.execute("BEGIN IMMEDIATE")
@@ -68,18 +68,21 @@ def migrate(database: Database, name: str, *more: tuple[str, str]) -> None:
         raise
 
 
-def _applier(statements: str) -> Any:
+def _applier(text: str) -> Any:
+    split = statements(text)
+
     def apply(database: Database) -> None:
         # executescript would commit the transaction first
-        for statement in _split(statements):
+        for statement in split:
             database.execute(statement)
 
     return apply
 
 
-def _split(statements: str) -> list[str]:
+def statements(text: str) -> list[str]:
+    """The single statements of an SQL text, without its comments."""
     found, pending = [], ""
-    for line in statements.splitlines():
+    for line in text.splitlines():
         if line.startswith("--"):
             continue
         pending += line + "\n"

@@ -32,10 +32,10 @@ class Lane(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """The result of writing `item`, after its transaction's commit."""
-        if self._closed or len(self._waiting) >= self._bound:
-            raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         with self._wake:
+            if self._closed or len(self._waiting) >= self._bound:
+                raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
             self._waiting.append((item, future))
             self._wake.notify()
         return await future
@@ -61,6 +61,8 @@ class Lane(Generic[T, R]):
         results: Sequence[R] | Exception
         try:
             results = self._write([item for item, _ in taken])
+            if len(results) != len(taken):
+                raise RuntimeError("a batch answered in part")
         except Exception as error:
             results = error
         futures = [future for _, future in taken]

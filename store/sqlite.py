@@ -17,11 +17,10 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.codec import COLUMNS, decode, encode
-from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate
+from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_of, statements
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
-_GUARDS = {f"{table}_no_{what}" for table in ("events", "spent_tokens") for what in ("update", "delete", "replace")}
 
 
 def utc_now() -> str:
@@ -31,25 +30,22 @@ def utc_now() -> str:
 
 def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
     """Makes or migrates the file and refuses one that cannot be trusted. `projections`: (name, schema)."""
-    fresh = not path.exists()
+    check_permissions(path)
     database = connect(path, create=True)
     try:
-        if fresh or "events" not in database.table_names():
-            migrate(database, "events", *projections)
-        else:
-            check_permissions(path)
-            migrate(database, "events", *projections)
+        migrate(database, "events", *projections)
         check_guards(database)
     finally:
         database.close()
 
 
 def check_guards(database: Database) -> None:
-    """Refuses a log whose triggers are gone (some tools drop them silently when they rebuild a table)."""
-    missing = _GUARDS - {trigger.name for trigger in database.triggers}
+    """Refuses a log whose triggers are gone or changed (some tools drop them silently when they rebuild a table)."""
+    wanted = {line.rstrip(";") for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")}
+    missing = [line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers}]
     if missing:
         raise UntrustedStoreError(
-            f"the log's triggers {', '.join(sorted(missing))} are gone: it may have been changed; restore a backup"
+            f"the log's triggers {', '.join(sorted(missing))} are gone or changed: it may have been changed; restore a backup"
         )
 
 

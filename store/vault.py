@@ -122,9 +122,9 @@ class Vault:
         """The plain bytes of a sealed text, or UntrustedStoreError if it was not sealed for this very place."""
         key = self._key(app_key, client_key)
         try:
-            _, key_id, nonce, ciphertext = sealed.split(".")
-            if key_id != key.key_id:
-                raise ValueError("another key")
+            form, key_id, nonce, ciphertext = sealed.split(".")
+            if (form, key_id) != ("1", key.key_id):
+                raise ValueError("another form or key")
             return key.cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _seal_aad(app_key, client_key, version, name))
         except (InvalidTag, ValueError):
             raise UntrustedStoreError(f"{name} of tenant {client_key}, version {version}, does not open") from None

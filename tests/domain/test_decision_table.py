@@ -3,8 +3,8 @@
 from itertools import product
 
 import pytest
-from support.domain_support import install, tenant_after
 
+from support.domain_support import install, tenant_after
 from tenure.domain.callbacks import Callback
 from tenure.domain.events import EventType
 from tenure.domain.lifecycle import Outcome, Proof, allowed, decide, look_up

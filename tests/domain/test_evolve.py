@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.domain_support import CLIENT, SITE, history, install, numbered, stamp, tenant_after
 
+from support.domain_support import CLIENT, SITE, history, install, numbered, stamp, tenant_after
 from tenure.domain.callbacks import Payload, Site
 from tenure.domain.events import Cause, Changed, Installed
 from tenure.domain.lifecycle import describe_change
@@ -131,7 +131,7 @@ def test_a_step_depends_on_the_state_alone(steps: list[Installed | str], last: I
 def payload(**more: str) -> Payload:
     """An `installed` of the usual site with some fields replaced."""
     told: dict[str, Any] = {"base_url": SITE, **more}
-    return Payload(CLIENT, {}, b"x" * 16, Site(**told))
+    return Payload(CLIENT, "", b"x" * 16, Site(**told))
 
 
 @pytest.mark.parametrize(

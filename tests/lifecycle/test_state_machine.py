@@ -180,7 +180,7 @@ def test_any_history_in_memory() -> None:
     class Machine(Lifecycle):
         driver_type = InMemory
 
-    run_state_machine_as_test(Machine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Machine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_any_history_over_http(over_http: type[OverHttp]) -> None:
     class Machine(Lifecycle):
         driver_type = over_http
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=20, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)

@@ -14,7 +14,9 @@ def stamp(second: int) -> str:
     return f"2026-01-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.000000Z"
 
 
-def install(secret: str = "one", base_url: str = SITE, *, installation_id: str = "", product_type: str = "") -> Installed:
+def install(
+    secret: str = "one", base_url: str = SITE, *, installation_id: str = "", product_type: str = ""
+) -> Installed:
     """The data of an `installed`; `secret` names the sealed text and its fingerprint."""
     return Installed(
         base_url,
