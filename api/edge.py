@@ -1,6 +1,7 @@
 """The server's edge: what uvicorn leaves open is closed here.
 
-A request's head has to be there within 8 s of the connection (or of its first byte) and within 64 KiB; a connection
+A request's head has to be there within 8 s of the connection (or of its first byte) and within 64 KiB, its body
+9 s after that whether it was answered or not; a connection
 that stops reading its answer for 8 s is dropped. uvicorn has no time-out for either: half-open connections would
 live for ever. Its own 400 gets the headers that every response carries.
 """
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_DEADLINE_S = 8.0
 HEAD_LIMIT = 64 * 1024
+BODY_DEADLINE_S = 9.0  # the application answers 408 before; this is for bodies nobody reads
 WRITE_DEADLINE_S = 8.0
 
 _HEADERS = b"cache-control: no-cache, no-store\r\nreferrer-policy: no-referrer\r\nx-content-type-options: nosniff\r\n"
@@ -21,6 +23,7 @@ class EdgeProtocol(HttpToolsProtocol):
     """HTTP/1.1 by httptools, with deadlines and a bounded head."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _body_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
@@ -47,9 +50,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        self._body_timer = self.loop.call_later(BODY_DEADLINE_S, self.transport.abort)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
         super().on_message_complete()
         self._in_head = True
 
@@ -81,10 +88,10 @@ class EdgeProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _cancel(self) -> None:
-        for timer in (self._head_timer, self._write_timer):
+        for timer in (self._head_timer, self._body_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
-        self._head_timer = self._write_timer = None
+        self._head_timer = self._body_timer = self._write_timer = None
 
 
 def server_settings() -> dict[str, Any]:

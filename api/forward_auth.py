@@ -22,7 +22,7 @@ FAMILIES: dict[str, tuple[bytes, bytes]] = {
     "nginx": (b"x-original-method", b"x-original-uri"),
 }
 _METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
-_URI = re.compile(r"/[\x21-\x7e]*\Z")
+_URI = re.compile(r"/(?!/)[\x21-\x7e]*\Z")
 
 
 class ForwardAuth:

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import aiohttp
@@ -26,6 +27,7 @@ UNKNOWN_FOR_S = 60.0
 UNKNOWN_LIMIT = 20
 UNKNOWN_WINDOW_S = 5.0
 MAX_WAITING = 32
+WAIT_S = 6.0
 
 
 class KeyStore(Protocol):
@@ -85,7 +87,11 @@ class InstallKeys:
             self._asking[kid] = task
             task.add_done_callback(lambda _: self._asking.pop(kid, None))
         # shielded: one caller that hangs up does not end the question for the others
-        key = await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                key = await asyncio.shield(task)
+        except TimeoutError:
+            raise OursError(Reason.KEY_UNAVAILABLE, "the key hosts take too long") from None
         if key is not None:
             return key
         if self._flooded():
@@ -105,7 +111,8 @@ class InstallKeys:
                 key = sound_key(pem) if status == 200 else None
                 if key is not None:
                     self._known[kid] = key
-                    await self._store.put(host, kid, pem.decode())
+                    with suppress(Exception):  # that it could not be kept only costs asking again
+                        await self._store.put(host, kid, pem.decode())
                     return key
                 if status != 404:
                     failed = f"{host} answered {status or 'nothing'}"

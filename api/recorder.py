@@ -58,7 +58,7 @@ class Recorder:
             decision=decision,
             at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             kind=kind,
-            verdict="refused" if reason else "accepted",
+            verdict="refused" if reason or status >= 400 else "accepted",
             reason=reason.value if reason else "",
             detail=_clean(detail),
             client_key=_clean(client_key),

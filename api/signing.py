@@ -37,21 +37,24 @@ class Access:
 
     def deny(self, call: Call, scope: str) -> Answer | None:
         """None if the caller has the scope, else the answer: 401, 403 or 429."""
-        recent = [t for t in self._failures.get(call.peer, ()) if t > time.monotonic() - WINDOW_S]
-        if len(recent) >= FAILURES:
-            return problem(429, "Too many failed API tokens from this address.", headers=((b"retry-after", b"60"),))
         values = call.all(b"authorization")
         bearer = values[0][7:].strip() if len(values) == 1 and values[0][:7].lower() == "bearer " else ""
         scopes = self._tokens.scopes_of(bearer) if bearer.isascii() and bearer else None
         if scopes is None:
-            self._failures[call.peer] = [*recent, time.monotonic()]
-            if len(self._failures) > 10_000:
-                self._failures.popitem(last=False)
-            challenge = ((b"www-authenticate", b'Bearer realm="tenure"'),)
-            return problem(401, "An API token in force is needed: Authorization: Bearer.", headers=challenge)
+            return self._failed(call)
         if scope not in scopes:
             return problem(403, f"This API token lacks the scope {scope}.")
         return None
+
+    def _failed(self, call: Call) -> Answer:
+        recent = [t for t in self._failures.get(call.peer, ()) if t > time.monotonic() - WINDOW_S]
+        if len(recent) >= FAILURES:
+            return problem(429, "Too many failed API tokens from this address.", headers=((b"retry-after", b"60"),))
+        self._failures[call.peer] = [*recent, time.monotonic()]
+        if len(self._failures) > 10_000:
+            self._failures.popitem(last=False)
+        challenge = ((b"www-authenticate", b'Bearer realm="tenure"'),)
+        return problem(401, "An API token in force is needed: Authorization: Bearer.", headers=challenge)
 
 
 class SignRequest(BaseModel):

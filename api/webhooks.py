@@ -2,11 +2,14 @@
 
 Jira retries on 408, 409, 425, 429, 5xx and time-outs, never on 401. So a duplicate is answered 2xx, an upstream that
 fails is 502 or 504, and a delivery signed with the secret replaced a moment ago is 425. A delivery counts as taken when
-the upstream has answered 2xx: a crash before that is noted delivers it again, never loses it.
+the upstream has answered 2xx: a crash before that is noted delivers it again, never loses it; so may
+two processes that are handed the same delivery at the same moment.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol
+from urllib.parse import unquote
 
 import aiohttp
 from multidict import CIMultiDict
@@ -17,7 +20,7 @@ from tenure.api.http import Answer, Call, only_token
 from tenure.api.identity import identity_headers
 from tenure.api.problems import RETRY, STATUS, problem, refusal
 from tenure.api.recorder import Recorder, new_id
-from tenure.domain.check import Purpose
+from tenure.domain.check import Purpose, Verdict
 from tenure.domain.refusals import OursError, Reason, Refused
 
 UPSTREAM_TIMEOUT_S = 8.0
@@ -46,7 +49,8 @@ class Upstream:
         if self.session is None:
             return 502
         query = f"?{call.query}" if call.query else ""
-        kept = [pair for pair in call.headers if pair[0] not in _HOP_BY_HOP and not pair[0].startswith(b"x-tenure-")]
+        named = {name.strip().lower().encode() for value in call.all(b"connection") for name in value.split(",")}
+        kept = [pair for pair in call.headers if pair[0] not in _HOP_BY_HOP | named and not _is_ours(pair[0])]
         headers = CIMultiDict((k.decode("latin-1"), v.decode("latin-1")) for k, v in (*kept, *identity))
         url = URL(f"{self._url}{call.path}{query}", encoded=True)
         try:
@@ -85,6 +89,8 @@ class Webhooks:
         """The answer to a webhook: the upstream's status, 204 for a duplicate, or a refusal."""
         if self._upstream is None:
             return problem(404, "No upstream is configured for webhooks.")
+        if _climbs(call.path):
+            return problem(404, "There is nothing here.")
         announced = call.one(b"content-length")
         if announced.isdigit() and int(announced) > self._limit:
             return await self._refuse(call, Passage.refused(Reason.PAYLOAD_TOO_LARGE))
@@ -97,24 +103,24 @@ class Webhooks:
         try:
             return await self._accepted(call, passage, self._upstream)
         except Refused as refused:
-            return await self._refuse(call, Passage.refused(refused.reason))
+            return await self._refuse(call, replace(passage, verdict=Verdict(refused.reason)))
 
     async def _accepted(self, call: Call, passage: Passage, upstream: Upstream) -> Answer:
         client_key, identifier = passage.claimed, call.one(_IDENTIFIER)[:500]
         body = await call.body(self._limit)
-        decision = new_id()
+        decision, key = new_id(), (client_key, identifier)
+        taken = bool(identifier) and (self._deliveries.taken(*key) or await self._taken_meanwhile(key))
         # recorded before it is passed on: what cannot be recorded must not have happened
         try:
-            await self._record(call, passage, decision, 200)
+            await self._record(call, passage, decision, 204 if taken else 200)
         except OursError as error:
             return refusal(error.reason, decision, self._app_key)
+        if taken:
+            return Answer(204, headers=((b"x-tenure-decision", decision.encode()),))
         identity = identity_headers(passage.context, passage.token, self._app_key, decision)
         header = ((b"x-tenure-decision", decision.encode()),)
         if not identifier:
             return _relayed(await upstream.pass_on(call, body, identity), header)
-        key = (client_key, identifier)
-        if self._deliveries.taken(*key) or await self._taken_meanwhile(key):
-            return Answer(204, headers=header)
         return _relayed(await self._deliver(upstream, call, body, identity, key), header)
 
     async def _taken_meanwhile(self, key: tuple[str, str]) -> bool:
@@ -151,12 +157,12 @@ class Webhooks:
             return  # the upstream has it; at worst a retry reaches it twice
 
     async def _refuse(self, call: Call, passage: Passage) -> Answer:
-        decision, reason = new_id(), passage.verdict.reason or Reason.SIGNATURE_BAD
+        decision, reason, retry = new_id(), passage.verdict.reason or Reason.SIGNATURE_BAD, passage.verdict.retry
         try:
-            await self._record(call, passage, decision, RETRY if passage.verdict.retry else STATUS[reason])
+            await self._record(call, passage, decision, RETRY if retry else STATUS[reason])
         except OursError as error:
-            reason = error.reason
-        return refusal(reason, decision, self._app_key, retry=passage.verdict.retry, html_wanted=call.wants_html)
+            reason, retry = error.reason, False
+        return refusal(reason, decision, self._app_key, retry=retry, html_wanted=call.wants_html)
 
     async def _record(self, call: Call, passage: Passage, decision: str, status: int) -> None:
         await self._recorder.record(
@@ -164,6 +170,16 @@ class Webhooks:
             detail=passage.verdict.detail, client_key=client_key_of(passage), claimed=passage.claimed,
             read_position=passage.position,
         )  # fmt: skip
+
+
+def _is_ours(name: bytes) -> bool:
+    # servers that map headers to variables take an underscore for a dash
+    return name.replace(b"_", b"-").startswith(b"x-tenure-")
+
+
+def _climbs(path: str) -> bool:
+    # the upstream may resolve dots, and would then serve another route than the webhooks'
+    return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
 
 
 def _relayed(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> Answer:

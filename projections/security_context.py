@@ -16,6 +16,9 @@ _READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
 _WRITE = f"INSERT OR REPLACE INTO security_contexts VALUES ({', '.join('?' * 24)})"
 
 
+_NOBODY = ("", "", 0, 0, 0, 0, 0, "", "", 0, 0, "", "", "", 0, 0, "", "", "", "", "", "", "", "")
+
+
 def schema() -> tuple[str, str]:
     """The name and statements of this projection's migration."""
     return "security_contexts_1", files("tenure.projections").joinpath("security_context.sql").read_text()
@@ -89,7 +92,9 @@ class SecurityContexts:
     def get(self, app_key: str, client_key: str) -> Tenant | None:
         """The tenant as of the latest commit: one primary-key read."""
         row = self._execute(_READ, (app_key, client_key)).fetchone()
-        return from_row(row) if row else None
+        # an unknown tenant takes as long as a known one
+        tenant = from_row(row or _NOBODY)
+        return tenant if row else None
 
 
 class SecurityContextProjector:

@@ -6,17 +6,22 @@ from tenure.projections.security_context import from_row, host_of
 
 
 def find(connection: Transaction, name: str) -> list[Tenant]:
-    """Every tenant of that name, newest first. A client key that fits exactly is meant alone."""
-    exact = _where(connection, "client_key = ?", name)
-    if exact:
-        return exact
+    """Every tenant of that name, newest first.
+
+    A client key is proved, what else a tenant says of itself is not: so a plain name that is a client key means that
+    one alone, and what looks like a host is never taken for an installation id.
+    """
     try:
         host = host_of(name) if "://" in name else name.lower().rstrip("/")
     except ValueError:
         return []
     if not host:
         return []
-    return _where(connection, "installation_id = ?1 OR host = ?2", name, host)
+    if "." in host or ":" in host:
+        return _where(connection, "client_key = ?1 OR host = ?2", name, host)
+    return _where(connection, "client_key = ?", name) or _where(
+        connection, "installation_id = ?1 OR host = ?2", name, host
+    )
 
 
 def listing(connection: Transaction) -> list[Tenant]:

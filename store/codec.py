@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from tenure.domain.events import Changed, Draft, Event, EventType, Installed, Switched
+from tenure.domain.events import Cause, Changed, Draft, Event, EventType, Installed, Switched
 
 COLUMNS = (
     "position",
@@ -60,4 +60,4 @@ def decode(row: tuple[Any, ...]) -> Event:
 
 
 def _changed(value: dict[str, Any]) -> Changed | None:
-    return Changed(value["cause"], tuple(value["fields"])) if value else None
+    return Changed(Cause(value["cause"]), tuple(value["fields"])) if value else None

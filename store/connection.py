@@ -94,6 +94,8 @@ def statements(text: str) -> list[str]:
 
 def check_permissions(path: Path) -> None:
     """Refuses a file that others than its owner may read or write."""
+    if path.exists() and not path.is_file():
+        raise UntrustedStoreError(f"{path} is not a file; set TENURE_DATABASE_URL to one")
     for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         if name.exists() and name.stat().st_mode & 0o077:
             raise UntrustedStoreError(f"{name} is open to others than its owner; run: chmod 600 {name}")

@@ -45,7 +45,7 @@ def check_guards(database: Database) -> None:
     missing = [line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers}]
     if missing:
         raise UntrustedStoreError(
-            f"the log's triggers {', '.join(sorted(missing))} are gone or changed: it may have been changed; restore a backup"
+            f"the triggers {', '.join(sorted(missing))} are gone or changed: the log may be, too; restore a backup"
         )
 
 

@@ -1,5 +1,6 @@
 """Log lines: structlog, JSON on standard error. No tracebacks with locals, no URLs with queries, no inputs."""
 
+import json
 import logging
 import sys
 
@@ -23,5 +24,15 @@ def configure(level: int = logging.INFO) -> None:
         level=logging.WARNING,
         stream=sys.stderr,
         force=True,
-        format='{"event": "%(name)s", "level": "%(levelname)s", "message": "%(message)s"}',
     )
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_OneLine())
+
+
+class _OneLine(logging.Formatter):
+    """Other libraries' lines as JSON too; of an exception only its kind, because a traceback may hold a secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        return json.dumps({"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name,
+                           **({"error": kind} if kind else {})})  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tenure.api.payloads import is_loopback
@@ -21,7 +21,19 @@ PRODUCTION_KEY_HOSTS = (
 )
 
 List = Annotated[tuple[str, ...], NoDecode]
-Path_ = Annotated[str, Field(pattern=r"^/[\x21-\x7e]+$")]
+Path_ = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+$")]
+
+
+def _switch(value: object) -> object:
+    words = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+    if isinstance(value, str):
+        if value.lower() not in words:
+            raise ValueError("on or off (also 1, 0, true, false)")
+        return words[value.lower()]
+    return value
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
 class SettingsError(Exception):
@@ -100,13 +112,13 @@ class Settings(KeySettings):
     upstream_url: str | None = None
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     forward_auth: Literal["traefik", "caddy", "nginx"] | None = None
-    install_keys_url: List = PRODUCTION_KEY_HOSTS
-    allowed_sites: List = (".atlassian.net", ".jira.com")
-    legacy_install: bool = False
-    refuse_disabled: bool = False
+    install_keys_url: List = Field(PRODUCTION_KEY_HOSTS, min_length=1)
+    allowed_sites: List = Field((".atlassian.net", ".jira.com"), min_length=1)
+    legacy_install: Switch = False
+    refuse_disabled: Switch = False
     descriptor_file: Path | None = None
     erase_after_days: int = Field(60, ge=0)
-    store_account_ids: bool = False
+    store_account_ids: Switch = False
     webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
 
     @field_validator("extra_base_urls", "install_keys_url", "allowed_sites", mode="before")
@@ -134,15 +146,18 @@ class Settings(KeySettings):
     @field_validator("upstream_url")
     @classmethod
     def _upstream(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            raise ValueError("an http or https URL")
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or parts.query:
+                raise ValueError("an http or https URL of host and path")
         return value
 
     @model_validator(mode="after")
     def _distinct(self) -> "Settings":
         paths = (self.installed_path, self.uninstalled_path, self.enabled_path, self.disabled_path, self.webhooks_path)
-        if len(set(paths)) != len(paths):
-            raise ValueError("the lifecycle and webhook paths must all differ")
+        taken = {"/healthz", "/atlassian-connect.json"}
+        if len(set(paths)) != len(paths) or taken & set(paths):
+            raise ValueError(f"the five paths must differ from each other and from {' and '.join(sorted(taken))}")
         return self
 
     @property
@@ -158,7 +173,7 @@ class Settings(KeySettings):
 
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
+    if not parts.hostname or parts.port == 0 or parts.query or parts.fragment or parts.username:
         raise ValueError("a URL of scheme, host and path")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("https (http only on loopback)")
@@ -170,7 +185,7 @@ def load(kind: type[StoreSettings]) -> StoreSettings:
         return kind()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "TENURE_" + str(first["loc"][0] if first["loc"] else "…_PATH").upper()
+        name = "TENURE_" + str(first["loc"][0] if first["loc"] else "INSTALLED_PATH").upper()
         what = "is required" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{name}: {what} (see docs/reference/settings.md)") from None
     except ValueError as error:

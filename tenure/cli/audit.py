@@ -15,9 +15,13 @@ from tenure.store.codec import COLUMNS
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.sqlite import SqliteLog
 
+MAX_POSITION = (1 << 63) - 1
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 At = Annotated[str | None, typer.Option("--at", help="As of a time: ISO 8601 with zone, or an age such as 12h.")]
-Position = Annotated[int | None, typer.Option("--position", help="As of a position of the log.", min=0)]
+Position = Annotated[
+    int | None, typer.Option("--position", help="As of a position of the log.", min=0, max=MAX_POSITION)
+]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Client key, site, URL or installation id.")]
 
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants, now or then.")
@@ -92,8 +96,8 @@ def events(
     kind: Annotated[str | None, typer.Option("--type", help="Only this type: installed, enabled, …")] = None,
     since: Annotated[str | None, typer.Option(help="From this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this time.")] = None,
-    after: Annotated[int, typer.Option(help="Only later positions.", min=0)] = 0,
-    limit: Annotated[int, typer.Option(help="At most so many; -1: all.", min=-1)] = -1,
+    after: Annotated[int, typer.Option(help="Only later positions.", min=0, max=MAX_POSITION)] = 0,
+    limit: Annotated[int, typer.Option(help="At most so many; -1: all.", min=-1, max=MAX_POSITION)] = -1,
     as_json: Json = False,
 ) -> None:
     """The log, oldest first. Example: tenure events --tenant acme.atlassian.net --since 28d"""
@@ -114,7 +118,7 @@ def events(
     table(rows, ("position", "recorded_at", "type", "client_key", "version", "why"), False)
 
 
-def event(number: Annotated[int, typer.Argument(metavar="N", min=1)], as_json: Json = False) -> None:
+def event(number: Annotated[int, typer.Argument(metavar="N", min=1, max=MAX_POSITION)], as_json: Json = False) -> None:
     """One event, by its position."""
     with reading() as log:
         found = next(log.read(after=number - 1, limit=1), None)

@@ -4,6 +4,8 @@ Everything is real but the site: a `serve` of its own, a key host, an app's rece
 put in place of `--log` only if there is none yet, or only a demo's: a real log is never overwritten.
 """
 
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -69,12 +71,13 @@ def _check_place(log: Path) -> None:
 
 
 def _leave(folder: Path, log: Path) -> None:
-    source = connect(folder / "events.db")
+    source, copy = connect(folder / "events.db"), folder / "copy.db"
+    source.execute("VACUUM INTO ?", [str(copy)])
+    source.close()
+    copy.chmod(0o600)
     for leftover in (log, Path(f"{log}-wal"), Path(f"{log}-shm")):
         leftover.unlink(missing_ok=True)
-    source.execute("VACUUM INTO ?", [str(log.absolute())])
-    source.close()
-    log.chmod(0o600)
+    shutil.move(copy, log)
 
 
 def _tell(service: Service, keys: KeyHost, receiver: Receiver) -> bool:
@@ -168,6 +171,7 @@ def _wait(service: Service) -> None:
 
 def _closing(log: Path) -> None:
     where = "" if log == Path("events.db") else f"TENURE_DATABASE_URL={log} "
+    name = "tenure" if shutil.which("tenure") else sys.argv[0]
     typer.echo(f"\nThe log is left in {log}. Look into it:")
     for command in (
         "tenant list",
@@ -176,4 +180,4 @@ def _closing(log: Path) -> None:
         "events",
         "event 1 --json",
     ):
-        typer.echo(f"  {where}tenure {command}")
+        typer.echo(f"  {where}{name} {command}")

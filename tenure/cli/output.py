@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 import typer
+from pysqlite3 import DatabaseError
 
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
@@ -46,6 +47,12 @@ def guarded() -> Iterator[None]:
         raise fail(str(error), 3) from None
     except FileNotFoundError as error:
         raise fail(str(error), 1) from None
+    except DatabaseError as error:
+        raise fail(
+            f"the store is not a sound Tenure log ({error}); restore a backup, or set TENURE_DATABASE_URL", 3
+        ) from None
+    except OSError as error:
+        raise fail(f"the store cannot be opened: {error.strerror} (TENURE_DATABASE_URL)", 2) from None
 
 
 @contextmanager
@@ -94,8 +101,9 @@ def moment(text: str) -> str:
     age = _AGE.match(text)
     try:
         when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else datetime.fromisoformat(text)
+        stored = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     except (ValueError, OverflowError):
         raise fail(f"{text} is no time: write 2026-01-31T08:00:00Z or an age such as 12h, 28d", 2) from None
     if when.tzinfo is None:
         raise fail(f"{text} lacks a time zone: add Z or an offset such as +02:00", 2)
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return stored

@@ -30,8 +30,9 @@ def serve(
     logs.configure()
     settings = settings_of(Settings)
     with guarded():
-        wiring.prepare(settings)
+        settings.master()
         wiring.read_descriptor(settings)
+        wiring.prepare(settings)
     public = _bind(host, port)
     number = public.getsockname()[1]
     if internal_port is None:
@@ -55,6 +56,7 @@ def _bind(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(2048)
         bound.set_inheritable(True)
     except OSError as error:
         raise fail(f"cannot listen on {host}:{port}: {error.strerror}", 2) from None

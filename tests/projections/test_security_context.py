@@ -169,11 +169,24 @@ def test_an_ambiguous_name_lists_the_newest_first(store: Store) -> None:
     assert [tenant.client_key for tenant in listing(store.reader.conn)] == ["a", "b"]
 
 
-def test_an_exact_client_key_is_meant_alone(store: Store) -> None:
-    """A client key that is also another tenant's host names only its own tenant."""
+def test_a_client_key_that_is_anothers_host_names_both(store: Store) -> None:
+    """A host-like name that is one tenant's key and another's site is ambiguous: nobody takes it over."""
     store.add(install(), "acme.atlassian.net")
     store.add(install(), "b")
-    assert store.named("acme.atlassian.net") == ["acme.atlassian.net"]
+    assert store.named("acme.atlassian.net") == ["b", "acme.atlassian.net"]
+
+
+def test_a_plain_client_key_is_meant_alone(store: Store) -> None:
+    """A client key is proved: another tenant that calls its installation by it is not meant."""
+    store.add(install(), "a")
+    store.add(install(installation_id="a"), "b")
+    assert store.named("a") == ["a"]
+
+
+def test_a_host_is_no_installation_id(store: Store) -> None:
+    """What looks like a host is never taken for what a tenant calls its installation."""
+    store.add(install(installation_id="new.atlassian.net"), "b")
+    assert store.named("new.atlassian.net") == []
 
 
 def test_a_renamed_tenant_is_found_under_its_new_name_only(store: Store) -> None:

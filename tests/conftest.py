@@ -1,0 +1,28 @@
+"""Running services for the tests over HTTP, one for each way of running that many of them share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.house import House
+
+
+@pytest.fixture(scope="session")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service as it comes: signed installs only."""
+    with House(tmp_path_factory.mktemp("signed")) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service that takes the legacy scheme as well."""
+    with House(tmp_path_factory.mktemp("legacy"), {"LEGACY_INSTALL": "on"}) as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service of two workers."""
+    with House(tmp_path_factory.mktemp("crowd"), {}, "--workers", "2") as house:
+        yield house
