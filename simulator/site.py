@@ -85,9 +85,12 @@ class Site:
         self.secrets: list[str] = []
         self.base_path = httpx.URL(self.tenure_url).path.rstrip("/")
         self._target = self._real_target(connect_url)
-        # No kept-alive connections: a server that was restarted in between is simply met anew.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = client or httpx.Client(timeout=30, trust_env=False, limits=limits)
+        # Every call on a connection of its own: a server that was restarted in between is simply met anew. Told by the
+        # header and not by a limit of the pool, which under many threads closes connections that are just being used.
+        limits = httpx.Limits(max_keepalive_connections=None)
+        self._client = client or httpx.Client(
+            timeout=30, trust_env=False, limits=limits, headers={"Connection": "close"}
+        )
 
     def _real_target(self, connect_url: str | None) -> str:
         if connect_url is None:
