@@ -66,7 +66,7 @@ class Gate:
 
     def match(self, context: Tenant | None, token: Token) -> Match:
         """Which kept generation of the tenant's secret signed the token; as long for an unknown tenant."""
-        if context is None:
+        if context is None or context.erased_at:
             self._holds(DUMMY, 1, self._dummy[0], token)
             self._holds(DUMMY, 2, self._dummy[1], token)
             return Match.NONE

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from tenure.domain.qsh import CONTEXT_QSH
 from tenure.domain.refusals import Reason, Refused
-from tenure.domain.tenant import Tenant
+from tenure.domain.tenant import Standing, Tenant, standing
 from tenure.domain.token import Token, check_times
 
 ROTATION_GRACE = 60
@@ -86,7 +86,7 @@ def check(evidence: Evidence, context: Tenant | None, policy: Policy, now: float
 
 
 def _check_signature(evidence: Evidence, context: Tenant | None) -> None:
-    if evidence.token.alg == "HS256" and context is None:
+    if evidence.token.alg == "HS256" and standing(context) is Standing.UNKNOWN:
         raise Refused(Reason.TENANT_UNKNOWN)
     if evidence.match is Match.PREVIOUS:
         raise Refused(Reason.SECRET_SUPERSEDED)

@@ -1,6 +1,51 @@
-"""What is recorded of a decision: the outcome of one check or lifecycle call. Never a token, never a secret."""
+"""What is recorded of a decision: the outcome of one check or lifecycle call. Never a token, never a secret.
 
-from dataclasses import dataclass
+A decision holds what deciding it again needs besides the tenant's state at `read_position`: what the token claimed,
+which kept generation of the secret its signature held under (that step can only be read back: tokens are not kept),
+the hash expected, the settings and the clock. `Facts` is that part; it is stored as one JSON text, the rest as columns
+that are asked for.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was seen of one call. Empty or None: not known, because the call was refused before it was looked at.
+
+    `purpose` is that of `domain.check`; `now`, `iat`, `exp` and `nbf` are Unix seconds, `now` that of our clock when it
+    was checked. `qsh` is the hash received, `expected_qsh` those that would have been right. `match` is the kept
+    generation of the secret, `secret_position` the event that brought the one that matched. `query_names` are names
+    only. `account` is a keyed hash, or the account id where the settings keep it. `address` is the caller's, sealed;
+    `address_mark` a keyed hash of it for exact filters. `identifier` is the webhook's, `trace` the W3C trace id,
+    `gone` whether the caller had hung up before the answer, `settings` names the settings in force (their digest, as in
+    the `operator.started` event that lists them), `body_client_key` is a lifecycle body's.
+    """
+
+    purpose: str = ""
+    now: float = 0.0
+    alg: str = ""
+    kid: str = ""
+    iat: int | None = None
+    exp: int | None = None
+    nbf: int | None = None
+    aud: tuple[str, ...] | None = None
+    qsh: str | None = None
+    expected_qsh: tuple[str, ...] = ()
+    match: str = ""
+    secret_position: int = 0
+    body_client_key: str | None = None
+    query_names: tuple[str, ...] = ()
+    account: str = ""
+    address: str = ""
+    address_mark: str = ""
+    user_agent: str = ""
+    identifier: str = ""
+    trace: str = ""
+    gone: bool = False
+    retry: bool = False
+    settings: str = ""
+    token_mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +68,7 @@ class Decision:
     status: int
     took_ms: float
     read_position: int
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 An event is a fact that was believed; it is never changed. Secrets and personal fields are in it only sealed (see
 `ports.Vault`), so that the log can be kept for ever and a tenant be forgotten all the same. A stream is
 (app key, clientKey); `position` is the place in the whole log, `version` the place in the stream, both gapless from 1.
+What operators do is in the same chain, in a stream of its own: that of the empty client key, which no tenant can have.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +18,12 @@ class EventType(StrEnum):
     UNINSTALLED = "uninstalled"
     ENABLED = "enabled"
     DISABLED = "disabled"
+    ERASED = "erased"
+    REINSTATED = "reinstated"
+
+
+OPERATOR = "operator."
+OPERATORS = ""
 
 
 class Cause(StrEnum):
@@ -71,6 +78,40 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """The tenant's data key `key_id` was destroyed: what was sealed under it can never be read again."""
+
+    by: str
+    origin: str
+    key_id: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reinstated:
+    """The secret of the event at `secret_position` is in force again, sealed anew for this event's version."""
+
+    by: str
+    origin: str
+    secret_position: int
+    secret: str
+    secret_fingerprint: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """What an operator did: the account and host it was done from, and the particulars; never a secret."""
+
+    by: str
+    origin: str
+    particulars: dict[str, Any] = field(default_factory=dict)
+
+
+Data = Installed | Switched | Erased | Reinstated | Operated
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An event as the log holds it. `recorded_at` is UTC with microseconds; `proof` says how it was believed."""
 
@@ -82,17 +123,17 @@ class Event:
     recorded_at: str
     proof: dict[str, Any]
     changed: Changed | None
-    data: Installed | Switched
+    data: Data
     token_fingerprint: str
     hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event that has been decided and sealed, but has no position yet."""
+    """An event that has been decided and sealed, but has no position yet. `type`: EventType or `operator.…`."""
 
-    type: EventType
+    type: str
     proof: dict[str, Any]
-    data: Installed | Switched
+    data: Data
     changed: Changed | None = None
     token_fingerprint: str = field(default="")

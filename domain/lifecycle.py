@@ -103,7 +103,7 @@ def decide(callback: Callback, proof: Proof, tenant: Tenant | None, legacy: bool
 def describe_change(tenant: Tenant | None, payload: Payload, fingerprint: str) -> Changed:
     """What an `installed` changes and why it came; `fingerprint` is the new secret's."""
     site = payload.site or Site("")
-    if tenant is None:
+    if tenant is None or standing(tenant) is Standing.UNKNOWN:
         return Changed(Cause.FIRST)
     new = {"secret": fingerprint} | {f.name: getattr(site, f.name) for f in fields(Site)}
     new["display_url"] = site.display_url or site.base_url

@@ -5,13 +5,14 @@
 - the first install and a return are not enabled until `enabled` comes; `installed` on a live tenant keeps what was;
 - an installation id once known is not lost when a rename brings none;
 - uninstall marks: secret and site stay, to prove a return;
-- the same secret sent again is not a rotation; a secret that was replaced is kept one generation, to be recognised.
+- the same secret sent again is not a rotation; a secret that was replaced is kept one generation, to be recognised;
+- an erased tenant is unknown: only its bare history stays, and an `installed` after that is a first one.
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tenure.domain.events import Event, EventType, Installed
+from tenure.domain.events import Erased, Event, EventType, Installed, Reinstated
 
 
 class Standing(StrEnum):
@@ -52,11 +53,15 @@ class Tenant:
     installation_id: str
     installed_at: str
     uninstalled_at: str
+    erased_at: str = ""
+
+
+NO_SECRET = Secret("", "", 0, 0, "")
 
 
 def standing(tenant: Tenant | None) -> Standing:
     """The column of the decision table a tenant is in."""
-    if tenant is None:
+    if tenant is None or tenant.erased_at:
         return Standing.UNKNOWN
     return Standing.LIVE if tenant.installed else Standing.UNINSTALLED
 
@@ -68,6 +73,10 @@ def evolve(tenant: Tenant | None, event: Event) -> Tenant | None:
     if tenant is None:
         return None
     tenant = replace(tenant, version=event.version, position=event.position)
+    if isinstance(event.data, Erased):
+        return _erased(tenant, event)
+    if isinstance(event.data, Reinstated):
+        return _reinstated(tenant, event, event.data)
     match event.type:
         case EventType.UNINSTALLED:
             return replace(tenant, installed=False, enabled=False, disabled=False, uninstalled_at=event.recorded_at)
@@ -78,7 +87,37 @@ def evolve(tenant: Tenant | None, event: Event) -> Tenant | None:
     return tenant
 
 
+def _erased(tenant: Tenant, event: Event) -> Tenant:
+    return Tenant(
+        app_key=tenant.app_key,
+        client_key=tenant.client_key,
+        version=event.version,
+        position=event.position,
+        installed=False,
+        enabled=False,
+        disabled=False,
+        secret=NO_SECRET,
+        previous=None,
+        base_url="",
+        display_url="",
+        product_type="",
+        installation_id="",
+        installed_at="",
+        uninstalled_at=tenant.uninstalled_at,
+        erased_at=event.recorded_at,
+    )
+
+
+def _reinstated(tenant: Tenant, event: Event, data: Reinstated) -> Tenant:
+    if tenant.erased_at:
+        return tenant
+    secret = Secret(data.secret, data.secret_fingerprint, event.version, event.position, event.recorded_at)
+    return replace(tenant, secret=secret, previous=tenant.secret)
+
+
 def _installed(tenant: Tenant | None, event: Event, data: Installed) -> Tenant:
+    if tenant is not None and tenant.erased_at:
+        tenant = None
     secret = Secret(data.secret, data.secret_fingerprint, event.version, event.position, event.recorded_at)
     previous = None
     if tenant is not None:

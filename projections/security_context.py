@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from tenure.domain.events import Event
 from tenure.domain.ports import EventLog, Transaction
-from tenure.domain.tenant import Secret, Tenant, evolve
+from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve
 
 _READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
-_WRITE = f"INSERT OR REPLACE INTO security_contexts VALUES ({', '.join('?' * 24)})"
+_WRITE = f"INSERT OR REPLACE INTO security_contexts VALUES ({', '.join('?' * 25)})"
 
 
-_NOBODY = ("", "", 0, 0, 0, 0, 0, "", "", 0, 0, "", "", "", 0, 0, "", "", "", "", "", "", "", "")
+_NOBODY = ("", "", 0, 0, 0, 0, 0, "", "", 0, 0, "", "", "", 0, 0, "", "", "", "", "", "", "", "", "")
 
 
 def schema() -> tuple[str, str]:
@@ -31,7 +31,7 @@ def host_of(url: str) -> str:
 
 def to_row(tenant: Tenant) -> tuple[Any, ...]:
     """The tenant as a row of `security_contexts`."""
-    secret, previous = tenant.secret, tenant.previous or Secret("", "", 0, 0, "")
+    secret, previous = tenant.secret, tenant.previous or NO_SECRET
     return (
         tenant.app_key,
         tenant.client_key,
@@ -56,6 +56,7 @@ def to_row(tenant: Tenant) -> tuple[Any, ...]:
         tenant.installation_id,
         tenant.installed_at,
         tenant.uninstalled_at,
+        tenant.erased_at,
         host_of(tenant.base_url),
     )
 
@@ -63,7 +64,7 @@ def to_row(tenant: Tenant) -> tuple[Any, ...]:
 def from_row(row: tuple[Any, ...]) -> Tenant:
     """The tenant of a row of `security_contexts`."""
     app_key, client_key, version, position, installed, enabled, disabled = row[:7]
-    base_url, display_url, product_type, installation_id, installed_at, uninstalled_at = row[17:23]
+    base_url, display_url, product_type, installation_id, installed_at, uninstalled_at, erased_at = row[17:24]
     return Tenant(
         app_key=app_key,
         client_key=client_key,
@@ -80,6 +81,7 @@ def from_row(row: tuple[Any, ...]) -> Tenant:
         installation_id=installation_id,
         installed_at=installed_at,
         uninstalled_at=uninstalled_at,
+        erased_at=erased_at,
     )
 
 

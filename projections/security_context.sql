@@ -22,6 +22,7 @@ CREATE TABLE security_contexts (
     installation_id TEXT NOT NULL,
     installed_at TEXT NOT NULL,
     uninstalled_at TEXT NOT NULL,
+    erased_at TEXT NOT NULL,
     host TEXT NOT NULL,
     PRIMARY KEY (app_key, client_key)
 ) STRICT, WITHOUT ROWID;

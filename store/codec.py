@@ -10,7 +10,20 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from tenure.domain.events import Cause, Changed, Draft, Event, EventType, Installed, Switched
+from tenure.domain.events import (
+    OPERATOR,
+    Cause,
+    Changed,
+    Data,
+    Draft,
+    Erased,
+    Event,
+    EventType,
+    Installed,
+    Operated,
+    Reinstated,
+    Switched,
+)
 
 COLUMNS = (
     "position",
@@ -25,8 +38,13 @@ COLUMNS = (
     "token_fingerprint",
 )
 
-_INSTALLED = TypeAdapter(Installed)
-_SWITCHED = TypeAdapter(Switched)
+_SWITCHED: TypeAdapter[Data] = TypeAdapter(Switched)
+_OPERATED: TypeAdapter[Data] = TypeAdapter(Operated)
+_SHAPES: dict[str, TypeAdapter[Data]] = {
+    EventType.INSTALLED: TypeAdapter(Installed),
+    EventType.ERASED: TypeAdapter(Erased),
+    EventType.REINSTATED: TypeAdapter(Reinstated),
+}
 
 
 def canonical(value: Any) -> str:
@@ -53,7 +71,7 @@ def decode(row: tuple[Any, ...]) -> Event:
         recorded_at=recorded_at,
         proof=orjson.loads(proof),
         changed=_changed(orjson.loads(changed)),
-        data=(_INSTALLED if kind == EventType.INSTALLED else _SWITCHED).validate_json(data),
+        data=_SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(data),
         token_fingerprint=token_fingerprint,
         hash=digest,
     )

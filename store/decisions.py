@@ -7,18 +7,35 @@ oldest go, so that a stranger's calls cannot fill the disk.
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tenure.domain.decisions import Decision, Delivery
+import orjson
+from pydantic import TypeAdapter
+
+from tenure.domain.decisions import Decision, Delivery, Facts
 from tenure.store.connection import check_permissions, connect, migrate
+
+_FACTS = TypeAdapter(Facts)
+_EMPTY = ("", None, (), False)
 
 KEPT = 200_000
 PRUNE_EVERY = 2_000
 DELIVERIES_KEPT_S = 48 * 3600
 
-_COLUMNS = tuple(Decision.__dataclass_fields__)
-_INSERT = f"INSERT OR IGNORE INTO decisions VALUES ({', '.join('?' * len(_COLUMNS))})"
+_COLUMNS = tuple(name for name in Decision.__dataclass_fields__ if name != "facts")
+_INSERT = f"INSERT OR IGNORE INTO decisions VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+
+
+def facts_text(facts: Facts) -> str:
+    """The facts as stored: JSON, what is empty left out."""
+    return orjson.dumps({name: value for name, value in asdict(facts).items() if value not in _EMPTY}).decode()
+
+
+def facts_of(text: str) -> Facts:
+    """The facts of a stored text; names that this code does not know are passed over."""
+    return _FACTS.validate_json(text)
 
 
 def open_decisions(path: Path) -> None:
@@ -50,7 +67,8 @@ class SqliteDecisions:
         try:
             for item in batch:
                 if isinstance(item, Decision):
-                    self._execute(_INSERT, tuple(getattr(item, name) for name in _COLUMNS))
+                    columns = (getattr(item, name) for name in _COLUMNS)
+                    self._execute(_INSERT, (*columns, facts_text(item.facts)))
                 else:
                     self._execute(
                         "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)",

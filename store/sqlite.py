@@ -92,7 +92,7 @@ class SqliteLog:
             spent = self.spent(request.spend.fingerprint)
             if spent is not None:
                 return Spent(spent)
-        version = self._version(request.app_key, request.client_key)
+        version = self.version(request.app_key, request.client_key)
         if version != request.expected_version:
             return Conflict(version)
         now = self._clock()
@@ -100,7 +100,8 @@ class SqliteLog:
             self._spend(request, request.spend, now)
         return Appended(self._write(request, version + 1, now) if request.draft else None)
 
-    def _version(self, app_key: str, client_key: str) -> int:
+    def version(self, app_key: str, client_key: str) -> int:
+        """The version of a stream's last event; 0 if it has none."""
         row = self._execute(
             "SELECT max(version) FROM events WHERE app_key = ? AND client_key = ?", (app_key, client_key)
         ).fetchone()
@@ -119,7 +120,7 @@ class SqliteLog:
         columns = (
             head + 1,
             version,
-            draft.type.value,
+            str(draft.type),
             request.app_key,
             request.client_key,
             now,

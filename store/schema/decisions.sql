@@ -11,7 +11,8 @@ CREATE TABLE decisions (
     path TEXT NOT NULL,
     status INTEGER NOT NULL,
     took_ms REAL NOT NULL,
-    read_position INTEGER NOT NULL
+    read_position INTEGER NOT NULL,
+    facts TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE deliveries (

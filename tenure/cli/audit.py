@@ -44,6 +44,7 @@ def tenant_fields(tenant: Tenant) -> dict[str, Any]:
         "secret_position": tenant.secret.position,
         "installed_at": tenant.installed_at,
         "uninstalled_at": tenant.uninstalled_at or None,
+        "erased_at": tenant.erased_at or None,
     }
 
 

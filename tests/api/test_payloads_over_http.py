@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.house import House, raw_exchange
+from tenure.domain.events import Installed
 from tenure.simulator import tokens
 from tenure.simulator.site import Site
 from tenure.simulator.tokens import OMIT
@@ -107,6 +108,7 @@ def test_unknown_fields_are_taken(signed: House) -> None:
     sent = site.install(True, body_extra={"newField": {"deep": ["kept-in-a-seal"]}, "accountId": "account-in-a-seal"})
     assert sent.status == 204
     (event,) = signed.events(site.client_key)
+    assert isinstance(event.data, Installed)
     assert event.data.personal
     for name in ("events.db", "events.db-wal", "decisions.db", "decisions.db-wal", "keys.db", "keys.db-wal"):
         file = signed.folder / name
