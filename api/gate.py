@@ -15,7 +15,7 @@ from tenure.domain.tenant import Tenant
 from tenure.domain.token import Token, read, signed_by
 
 HS256_ONLY = frozenset(("HS256",))
-DUMMY = " "  # no client key can be this
+DUMMY = " " * 36  # no client key can be this
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve
 _READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
 _WRITE = f"INSERT OR REPLACE INTO security_contexts VALUES ({', '.join('?' * 25)})"
 
-
-_NOBODY = ("", "", 0, 0, 0, 0, 0, "", "", 0, 0, "", "", "", 0, 0, "", "", "", "", "", "", "", "", "")
+# An unknown tenant reads a row, too, and of a known one's size, so that both take equally long.
+_READ_ALIKE = f"{_READ} UNION ALL SELECT * FROM nobody LIMIT 1"
 
 
 def schema() -> tuple[str, str]:
@@ -93,10 +93,8 @@ class SecurityContexts:
 
     def get(self, app_key: str, client_key: str) -> Tenant | None:
         """The tenant as of the latest commit: one primary-key read."""
-        row = self._execute(_READ, (app_key, client_key)).fetchone()
-        # an unknown tenant takes as long as a known one
-        tenant = from_row(row or _NOBODY)
-        return tenant if row else None
+        tenant = from_row(self._execute(_READ_ALIKE, (app_key, client_key)).fetchone())
+        return tenant if tenant.app_key else None
 
 
 class SecurityContextProjector:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import timing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -285,16 +286,7 @@ def test_half_sent_requests_end_within_ten_seconds(signed: House) -> None:
     assert [(request, round(took)) for request, took in ends if took > 10] == []
 
 
-def test_unknown_tenant_takes_as_long_as_a_bad_signature(signed: House) -> None:
-    """An unknown tenant and a bad signature are told apart by neither answer nor (roughly) time."""
-    site, stranger = signed.installed(), signed.site()
-
-    def took(known: bool) -> float:
-        caller, secret = (site, "x" * 64) if known else (stranger, None)
-        answer = signed.page(caller, caller.page_token("GET", "/page", secret=secret))
-        assert answer.status_code == 401
-        return float(signed.decision(answer)["took_ms"])
-
-    pairs = [(took(True), took(False)) for _ in range(40)]
-    known, unknown = (sorted(pair[n] for pair in pairs)[20] for n in (0, 1))
-    assert 0.4 < known / unknown < 2.5
+@pytest.mark.parametrize("rotated", [False, True])
+def test_unknown_tenant_takes_as_long_as_a_bad_signature(tmp_path: Path, rotated: bool) -> None:
+    """Whether a tenant is unknown or the signature bad cannot be told from the time: AUC near 0.5 over calls mixed."""
+    assert 0.42 < timing.measure(1500, tmp_path, rotated=rotated) < 0.58
