@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from tenure.simulator import tokens
 from tenure.simulator.site import Sent, Site
 
 OK: Final = (204,)
@@ -38,7 +39,10 @@ class NoRecords:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing done, what should have come of it and what did. `status` 0: no call, the history was looked at."""
+    """One thing done, what should have come of it and what did. `status` 0: no call, something else was looked at.
+
+    `sent` describes the request; `reason` is the refusal's, as far as the answer or the service's records tell it.
+    """
 
     what: str
     expected: str
@@ -48,12 +52,37 @@ class Step:
     status: int = 0
     reason: str | None = None
     decision: str = ""
+    sent: str = ""
 
 
 def say_expected(statuses: Sequence[int], reason: str = "") -> str:
     """Statuses as people write them: `2xx`, `204`, `204 or 401`; with the reason."""
     text = "2xx" if tuple(statuses) == PASSED else " or ".join(map(str, statuses))
     return f"{text} {reason}" if reason else text
+
+
+def describe(sent: Sent) -> str:
+    """A request in a line: where it went, and how it was signed; never the token."""
+    return f"{sent.method} {sent.url.partition('?jwt=')[0]}, {_signature(sent.token)}, {len(sent.body)} bytes"
+
+
+def _signature(token: str | None) -> str:
+    if token is None:
+        return "no token"
+    try:
+        header, _ = tokens.read(token)
+    except ValueError:
+        return "no readable token"
+    alg, kid = header.get("alg"), header.get("kid")
+    return f"{alg} by key {kid}" if kid else f"{alg}"
+
+
+def _told_reason(sent: Sent) -> str | None:
+    # told to callers with a believed proof (400), and of what is the service's own fault (503)
+    try:
+        return str(sent.response.json()["reason"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 class Stage:
@@ -131,11 +160,11 @@ class Stage:
 
     def _judge(self, what: str, sent: Sent, expected: Sequence[int], means: str, reason: str) -> None:
         decision = sent.response.headers.get("x-tenure-decision", "")
-        found = self._records.reason(decision) if decision and not sent.response.is_success else None
+        found = _told_reason(sent) or (self._records.reason(decision) if decision else None)
         right = sent.status in expected and (not reason or found is None or found == reason)
         came = f"{sent.status} {found}" if found else str(sent.status)
         told = say_expected(expected, reason)
-        self._note(Step(what, told, came, right, means, sent.status, found, decision))
+        self._note(Step(what, told, came, right, means, sent.status, found, decision, describe(sent)))
 
     def _note(self, step: Step) -> None:
         self.steps.append(step)
