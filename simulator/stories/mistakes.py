@@ -1,5 +1,7 @@
 """Honest calls that arrive wrong: a proxy in between, a clock, another app's or another site's configuration."""
 
+from functools import partial
+
 from tenure.domain.qsh import request_hash
 from tenure.simulator.site import Sent, Site
 from tenure.simulator.stories.stage import Chapter, Stage
@@ -68,5 +70,5 @@ def wrong_payload(stage: Stage) -> None:
         ("of a site the keys do not vouch for", {"baseUrl": "https://acme.example"}, "site_not_allowed"),
         ("without a sharedSecret", {"sharedSecret": ""}, "payload_invalid"),
     ):
-        stage.call(f"installed {what}", lambda e=extra: site.install(body_extra=e), (400,), reason=reason)  # type: ignore[misc]
+        stage.call(f"installed {what}", partial(site.install, body_extra=extra), (400,), reason=reason)
     stage.history(site, [])

@@ -125,8 +125,16 @@ class Stage:
         reason: str = "",
     ) -> Sent:
         """Sends, and notes whether the answer is one of `expected` (and its reason `reason`)."""
-        sent = send()
-        self._judge(what, sent, expected, means, reason)
+        return self.judge(what, send(), expected, means, reason=reason)
+
+    def judge(self, what: str, sent: Sent, expected: Sequence[int] = OK, means: str = "", *, reason: str = "") -> Sent:
+        """Notes whether an answer that has come is one of `expected` (and its reason `reason`)."""
+        decision = sent.response.headers.get("x-tenure-decision", "")
+        found = _told_reason(sent) or (self._records.reason(decision) if decision else None)
+        right = sent.status in expected and (not reason or found is None or found == reason)
+        came = f"{sent.status} {found}" if found else str(sent.status)
+        told = say_expected(expected, reason)
+        self._note(Step(what, told, came, right, means, sent.status, found, decision, describe(sent)))
         return sent
 
     def refused(self, what: str, send: Callable[[], Sent], reason: str, means: str = "") -> Sent:
@@ -144,7 +152,7 @@ class Stage:
         with ThreadPoolExecutor(len(sends)) as pool:
             answers = [future.result() for future in [pool.submit(send) for send in sends]]
         for number, sent in enumerate(answers, 1):
-            self._judge(f"{what} ({number} of {len(answers)} at once)", sent, expected, means, "")
+            self.judge(f"{what} ({number} of {len(answers)} at once)", sent, expected, means)
         return answers
 
     def history(self, site: Site, kinds: Sequence[str], means: str = "") -> None:
@@ -157,14 +165,6 @@ class Stage:
     def claim(self, what: str, right: bool, came: str, expected: str, means: str = "") -> None:
         """Anything else that must hold of answers already told."""
         self._note(Step(what, expected, came, right, means))
-
-    def _judge(self, what: str, sent: Sent, expected: Sequence[int], means: str, reason: str) -> None:
-        decision = sent.response.headers.get("x-tenure-decision", "")
-        found = _told_reason(sent) or (self._records.reason(decision) if decision else None)
-        right = sent.status in expected and (not reason or found is None or found == reason)
-        came = f"{sent.status} {found}" if found else str(sent.status)
-        told = say_expected(expected, reason)
-        self._note(Step(what, told, came, right, means, sent.status, found, decision, describe(sent)))
 
     def _note(self, step: Step) -> None:
         self.steps.append(step)

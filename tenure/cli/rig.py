@@ -20,7 +20,7 @@ from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, paragraph, settings_of
 from tenure.domain.refusals import REASONS, Reason
 from tenure.settings import StoreSettings
-from tenure.simulator.site import Sent, Site
+from tenure.simulator.site import Sent, Site, tls
 from tenure.simulator.state import KEY_PORT, STATE_FILE, SiteState, State, StateError, hosting
 from tenure.simulator.stories.stage import Stage, Step
 from tenure.store.connection import UntrustedStoreError
@@ -138,9 +138,16 @@ def rig(common: Common) -> Iterator["Rig"]:
         raise fail(f"{made.where if made else ''} is no http or https URL (--url, --connect)", 2) from None
     except httpx.TransportError as error:
         raise fail(
-            f"nothing answers at {made.where if made else ''} ({type(error).__name__}); start it with `tenure serve`, "
+            f"nothing answers at {_asked(error)} ({type(error).__name__}); start it with `tenure serve`, "
             "or name the service with --url (and --connect, if its base URL does not lead there)", 1
         ) from None  # fmt: skip
+
+
+def _asked(error: httpx.TransportError) -> str:
+    try:
+        return str(error.request.url.copy_with(query=None))
+    except RuntimeError:
+        return "the service"
 
 
 class Rig:
@@ -226,6 +233,8 @@ class Rig:
     def _by_status(self, step: Step, hosts: str) -> str:
         if step.status == 404 and self.target.webhooks_path in step.sent:
             return f"The service takes webhooks only with an upstream: set TENURE_UPSTREAM_URL={self.key_url}"
+        if step.status == 404 and "/forward-auth" in step.sent:
+            return f"The service asks for no proxy: set TENURE_FORWARD_AUTH={self.target.forward_auth} for it"
         if step.status == 404:
             return "No such route: --url must have the path of TENURE_BASE_URL, and the paths must be the service's"
         if step.status in (502, 504):
@@ -240,5 +249,5 @@ class Rig:
 
 def sent_by(method: str, url: str, headers: dict[str, str], token: str) -> Sent:
     """A request that is no site's own: the proxy's question to /forward-auth."""
-    response = httpx.request(method, url, headers=headers, timeout=30, trust_env=False)
+    response = httpx.request(method, url, headers=headers, timeout=30, trust_env=False, verify=tls())
     return Sent(method, url, headers, b"", token, response)

@@ -299,7 +299,7 @@ def simulate_forge(
         stranger = Attacker(site)
         if what is Forgery.SCANNER:
             for number, probe in enumerate(stranger.scanner_probes(), 1):
-                stage.call(f"scanner probe {number}", lambda p=probe: p, REFUSED)  # type: ignore[misc]
+                stage.judge(f"scanner probe {number}", probe, REFUSED)
         elif what is Forgery.CAPTURED:
             captured = stage.call("installed, honest, and captured", lambda: _install(site, kept))
             stage.refused("its token with another secret in the body", lambda: stranger.captured_install(captured),

@@ -15,7 +15,7 @@ from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, paragraph, progress, table
 from tenure.cli.rig import Rig, with_common
 from tenure.simulator.load import THREADS, Send, Tally, drive
-from tenure.simulator.site import Site
+from tenure.simulator.site import Site, tls
 from tenure.simulator.state import KEY_PORT, STATE_FILE, SUFFIX, SimulatorHost, State, StateError
 from tenure.simulator.stories import STORIES
 from tenure.simulator.stories.stage import Stage, Step
@@ -163,7 +163,7 @@ def simulate_load(
 def _connections() -> httpx.Client:
     """Connections that are kept, as Jira keeps them; one pool for all sites."""
     limits = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
-    return httpx.Client(timeout=30, trust_env=False, limits=limits)
+    return httpx.Client(timeout=30, trust_env=False, limits=limits, verify=tls())
 
 
 def _sender(site: Site, kind: Kind) -> Send:

@@ -141,6 +141,18 @@ def test_a_wrong_answer_is_exit_1_with_a_next_step(drive: Drive) -> None:
     assert drive.simulate("story", "first-install", app_key="com.example.other").status == 1
 
 
+def test_a_page_without_a_proxy_is_told(tmp_path: Path) -> None:
+    """Where FORWARD_AUTH names no proxy, or the internal listener is elsewhere, the command says which."""
+    drive = Drive(tmp_path, FORWARD_AUTH="")
+    with drive.house:
+        drive.simulate("install", "acme")
+        unset = drive.simulate("page", "acme", "--internal", drive.house.service.internal_url)
+        nobody = f"http://127.0.0.1:{free_port()}"
+        gone = drive.simulate("page", "acme", "--internal", nobody)
+    assert (unset.status, "TENURE_FORWARD_AUTH=nginx" in unset.out) == (1, True)
+    assert (gone.status, nobody in gone.err) == (1, True)
+
+
 def test_records_of_another_service_are_not_believed(drive: Drive, tmp_path: Path) -> None:
     """A store in the working directory that is not the driven service's says nothing of it."""
     with House(tmp_path) as other:
