@@ -11,10 +11,10 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format check lock clean
+.PHONY: help setup demo test format check reference lock clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## make .venv from the lock, with the rooms installed in place
 
@@ -36,6 +36,9 @@ check: setup $(WHEEL_VENV)/.stamp ## format, lint and types, then the tests on t
 	$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --force-reinstall dist/tenure-*.whl
 	$(WHEEL_VENV)/bin/pytest -n auto --no-header
+
+reference: setup ## write the pages that are made from the commands
+	$(VENV)/bin/python -m tenure.cli.reference
 
 lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null

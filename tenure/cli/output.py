@@ -1,8 +1,10 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
 import re
+import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -73,10 +75,11 @@ def emit(value: Mapping[str, Any], as_json: bool) -> None:
         return
     width = max(map(len, value))
     for name, item in value.items():
-        typer.echo(f"{name:<{width}}  {_plain(item)}")
+        typer.echo(f"{name:<{width}}  {plain(item)}")
 
 
-def _plain(item: Any) -> str:
+def plain(item: Any) -> str:
+    """A value as one line of text that is safe on a terminal."""
     if isinstance(item, bool):
         return "yes" if item else "no"
     text = item if isinstance(item, str) else orjson.dumps(item).decode()
@@ -84,16 +87,57 @@ def _plain(item: Any) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
+def paragraph(text: str, first: str, then: str) -> None:
+    """A text wrapped to the terminal (whole lines where there is none), `first` and `then` before its lines."""
+    width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
+    text = plain(text)
+    if width < 60:
+        typer.echo(f"{first}{text}".rstrip())
+        return
+    lines = textwrap.wrap(text, width - len(then) - 1, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        typer.echo(f"{then if number else first}{line}".rstrip())
+
+
 def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
-    """Many objects: JSON lines whole, or aligned columns."""
+    """Many objects: JSON lines whole, or aligned columns, numbers to the right."""
     if as_json:
         for row in rows:
             emit(row, True)
         return
-    cells = [columns, *[tuple(_plain(row[name]) for name in columns) for row in rows]]
+    if not rows:
+        typer.echo("nothing found", err=True)
+        return
+    cells = [columns, *[tuple(plain(row[name]) for name in columns) for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    numeric = [all(_is_number(row[name]) for row in rows) for name in columns]
     for line in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        shown = zip(line, widths, numeric, strict=True)
+        typer.echo(
+            "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in shown).rstrip()
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@contextmanager
+def progress(as_json: bool = False) -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows how far something is: one line on standard error, on a terminal only."""
+    shown = sys.stderr.isatty() and not as_json
+
+    def say(text: str) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[K{plain(text)}")
+            sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def moment(text: str) -> str:

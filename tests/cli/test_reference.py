@@ -1,0 +1,66 @@
+"""The pages made from the commands are those of the commands as they are."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from support.commands import free_port, run
+from tenure.cli.help import leaves
+from tenure.cli.main import command_tree
+from tenure.cli.reference import COMMANDS, SIMULATE, commands_page, stories_table, with_stories
+from tenure.service import Service
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_page_of_commands_is_that_of_the_commands() -> None:
+    """docs/reference/commands.md differs from the commands only until `make reference` is run."""
+    assert (ROOT / COMMANDS).read_text() == commands_page()
+
+
+def test_the_table_of_stories_is_that_of_the_stories() -> None:
+    """docs/how-to/simulate.md lists every story there is."""
+    page = (ROOT / SIMULATE).read_text()
+    assert stories_table() in page
+    assert with_stories(page) == page
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *[path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")]]
+)
+def test_the_commands_named_in_the_docs_exist(page: str, tmp_path: Path) -> None:
+    """A `tenure …` line of a shell block in the docs is a command there is, with options it takes."""
+    known = dict(leaves(command_tree()))
+    for line in _shell_lines((ROOT / page).read_text()):
+        words = line.split()
+        name = next((" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in known), "")
+        assert name, f"{page}: {line}"
+        options = {option for param in known[name].params for option in param.opts}
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= options, f"{page}: {line}"
+    assert run(tmp_path, "--version").status == 0
+
+
+def _shell_lines(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.removeprefix(".venv/bin/") for block in blocks for line in block.splitlines()]
+    return [line.strip() for line in lines if line.startswith("tenure ")]
+
+
+def test_the_drive_of_the_page_works(tmp_path: Path) -> None:
+    """The service set up as docs/how-to/simulate.md says gives each command of its third terminal what it should."""
+    public, host = free_port(), free_port()
+    text = (ROOT / SIMULATE).read_text().replace("8000", str(public)).replace("8010", str(host))
+    _, service, sites, *_ = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    settings = dict(re.findall(r"export TENURE_(\w+)=(\S+)", service))
+    assert run(tmp_path, "keys", "create", settings["MASTER_KEY_FILE"]).status == 0
+    told = {"BASE_URL": settings["BASE_URL"]}
+    with Service(tmp_path, settings, "--internal-port", str(public + 1), port=public):
+        for line in sites.splitlines():
+            words = shlex.split(line)[1:]
+            more = ["--key-port", str(host)] if words[0] == "simulate" else []
+            ran = run(tmp_path, *words, *more, settings=told)
+            assert ran.status == 0, (line, ran)
