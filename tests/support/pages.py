@@ -15,7 +15,7 @@ ELLIPSIS = "…"
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([\w+-]*)\s*$")
 _MARKER = re.compile(r"^\s*<!--\s*(run|write|shown by|file|not run|page):\s*(.*?)\s*-->\s*$")
 _BEFORE = re.compile(r"^\s*<!--\s*before:\s*$")
-_PORT = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d{4,5})\b|--(?:internal-)?port[ =](\d{4,5})\b")
+_PORT = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d{4,5})\b|--(?:[a-z]+-)?port[ =](\d{4,5})\b")
 _PART = re.compile(
     r'\s*(background until "(?P<until>[^"]+)"|status (?P<status>\d+)|needs (?P<needs>\S+)|(?P<word>installs))'
 )
