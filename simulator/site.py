@@ -12,13 +12,13 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenure.domain import qsh
 from tenure.simulator import tokens
-from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.tokens import LIFETIMES, merged
 
 PATHS: Final[Mapping[str, str]] = {
@@ -49,6 +49,16 @@ class Sent:
         return self.response.status_code
 
 
+class SigningKeys(Protocol):
+    """The keys a key host publishes, with their private halves (`KeyHost`)."""
+
+    def new_key(self) -> str: ...
+
+    def private_key(self, kid: str) -> rsa.RSAPrivateKey: ...
+
+    def public_pem(self, kid: str) -> bytes: ...
+
+
 def _encoded(body: Body) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode("ascii")
 
@@ -65,7 +75,7 @@ class Site:
         tenure_url: str,
         *,
         app_key: str,
-        key_host: KeyHost,
+        key_host: SigningKeys,
         base_url: str | None = None,
         client_key: str | None = None,
         audience: str | None = None,

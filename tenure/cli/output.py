@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -73,10 +73,11 @@ def emit(value: Mapping[str, Any], as_json: bool) -> None:
         return
     width = max(map(len, value))
     for name, item in value.items():
-        typer.echo(f"{name:<{width}}  {_plain(item)}")
+        typer.echo(f"{name:<{width}}  {plain(item)}")
 
 
-def _plain(item: Any) -> str:
+def plain(item: Any) -> str:
+    """A value as one line of text that is safe on a terminal."""
     if isinstance(item, bool):
         return "yes" if item else "no"
     text = item if isinstance(item, str) else orjson.dumps(item).decode()
@@ -90,10 +91,28 @@ def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: 
         for row in rows:
             emit(row, True)
         return
-    cells = [columns, *[tuple(_plain(row[name]) for name in columns) for row in rows]]
+    cells = [columns, *[tuple(plain(row[name]) for name in columns) for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def progress(as_json: bool = False) -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows how far something is: one line on standard error, on a terminal only."""
+    shown = sys.stderr.isatty() and not as_json
+
+    def say(text: str) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[K{plain(text)}")
+            sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def moment(text: str) -> str:

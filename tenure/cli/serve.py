@@ -22,7 +22,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Public listener's port.", min=0, max=65535)] = 8000,
     internal_host: Annotated[str, typer.Option(help="Internal listener's address.")] = "127.0.0.1",
     internal_port: Annotated[
-        int | None, typer.Option(help="Internal listener's port. [default: port + 1]", min=0, max=65535)
+        int | None, typer.Option(help="Internal listener's port (default: port + 1).", min=0, max=65535)
     ] = None,
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
 ) -> None:
