@@ -16,6 +16,7 @@ _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([\w+-]*)\s*$")
 _MARKER = re.compile(r"^\s*<!--\s*(run|write|shown by|file|not run|page):\s*(.*?)\s*-->\s*$")
 _BEFORE = re.compile(r"^\s*<!--\s*before:\s*$")
 _PORT = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d{4,5})\b|--(?:[a-z]+-)?port[ =](\d{4,5})\b")
+_GAP = re.compile(r"(?:\\ ){2,}")
 _PART = re.compile(
     r'\s*(background until "(?P<until>[^"]+)"|status (?P<status>\d+)|needs (?P<needs>\S+)|(?P<word>installs))'
 )
@@ -150,12 +151,15 @@ def commands(block: Block) -> list[Command]:
 
 
 def pattern(shown: str) -> re.Pattern[str]:
-    """What a printed output stands for: `…` in a line for anything in it, a line of `…` alone for any lines."""
+    """What a printed output stands for: `…` in a line for anything in it, a line of `…` alone for any lines.
+
+    Between words two spaces or more stand for two or more, so that columns may be as wide as what is shown.
+    """
     parts = []
     for line in shown.splitlines():
         if line.strip() == ELLIPSIS:
             parts.append(r"(?:[^\n]*\n)*?")
         else:
-            pieces = [re.escape(piece) for piece in line.rstrip().split(ELLIPSIS)]
+            pieces = [_GAP.sub("  +", re.escape(piece)) for piece in line.rstrip().split(ELLIPSIS)]
             parts.append("[^\\n]*?".join(pieces) + r"[ \t]*\n")
     return re.compile("".join(parts))
