@@ -27,6 +27,7 @@ TOP = {
     "SECURITY.md": "security.md",
     "README.md": "overview.md",
 }
+_FILE = re.compile(r"^(\s*(?:`{3,}|~{3,})\w+)\s+file=\S+$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
 
@@ -64,4 +65,4 @@ def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, files:
             return f"{mark}[{label}]({posixpath.relpath(name, posixpath.dirname(here) or '.')}{anchor})"
         return label if (ROOT / path).exists() else found[0]
 
-    return _LINK.sub(turned, markdown)
+    return _LINK.sub(turned, _FILE.sub(r"\1", markdown))

@@ -5,6 +5,7 @@ import re
 import typing
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tenure.domain.events import OPERATOR, Cause, Data, Event, EventType
 from tenure.domain.refusals import REASONS, Reason
 
 EVENTS = (DOCS / "reference" / "events.md").read_text()
+PLACES = {"note": 2, "_note": 0}
 PROOF = re.compile(r'\{"kind": "([a-z0-9-]+)"')
 
 
@@ -31,9 +33,9 @@ def _first_cells(section: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", " ".join(cells)))
 
 
-def _sources() -> str:
+def _paths() -> list[Path]:
     rooms = ("domain", "store", "projections", "api", "tenure")
-    return "\n".join(path.read_text() for room in rooms for path in sorted((ROOT / room).rglob("*.py")))
+    return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -72,24 +74,35 @@ def test_the_data_of_an_event_is_documented(kind: type[typing.Any]) -> None:
 
 def test_every_proof_is_documented() -> None:
     """Each kind of proof that the code writes stands in the table of proofs."""
-    written = set(PROOF.findall(_sources()))
+    written = {kind for path in _paths() for kind in PROOF.findall(path.read_text())}
     assert written
     assert written <= _first_cells(_section("Proof"))
 
 
 def test_every_act_of_operators_is_documented() -> None:
     """Each `operator.…` that the code notes stands on the page."""
-    missing = [name for name in sorted(_noted()) if f"`{name}`" not in EVENTS]
+    noted = {OPERATOR + what for path in _paths() for what in _noted(path.read_text())}
+    missing = sorted(name for name in noted if f"`{name}`" not in EVENTS)
     assert not missing, f"not in docs/reference/events.md: {missing}"
 
 
-def _noted() -> set[str]:
-    """The types that calls of `operators.note` write."""
+def _noted(source: str) -> set[str]:
+    """The acts a module notes: by `note(log, app_key, act)` or its own `_note(act)`, literally or by a constant."""
+    tree = ast.parse(source)
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
     found: set[str] = set()
-    for node in ast.walk(ast.parse(_sources())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "note" and len(node.args) > 2:
-            what = node.args[2]
-            found |= {OPERATOR + str(what.value)} if isinstance(what, ast.Constant) else set()
+    for node in ast.walk(tree):
+        place = PLACES.get(ast.unparse(node.func).rpartition(".")[2]) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
+            act = node.args[place]
+            value = act.value if isinstance(act, ast.Constant) else constants.get(getattr(act, "id", ""))
+            found |= {value} if isinstance(value, str) else set()
     return found
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 ELLIPSIS = "…"
 
-_FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([\w+-]*)\s*$")
+_FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([\w+-]*)(?:\s+file=(\S+))?\s*$")
 _MARKER = re.compile(r"^\s*<!--\s*(run|write|shown by|file|not run|page):\s*(.*?)\s*-->\s*$")
 _BEFORE = re.compile(r"^\s*<!--\s*before:\s*$")
 _PORT = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d{4,5})\b|--(?:[a-z]+-)?port[ =](\d{4,5})\b")
@@ -94,7 +94,7 @@ def read(path: Path) -> Page:
         if fence:
             end = _closing(lines, at, fence[2])
             body = "\n".join(line.removeprefix(fence[1]) for line in lines[at + 1 : end]) + "\n"
-            verb, argument = marker or ("", "")
+            verb, argument = ("file", _beside(path, fence[4])) if fence[4] else marker or ("", "")
             blocks.append(Block(at + 1, fence[3], body, verb, argument))
             marker, at = None, end
         elif marker is not None:
@@ -109,6 +109,11 @@ def read(path: Path) -> Page:
             marker = (found[1], found[2])
         at += 1
     return Page(path, text, place, tuple(blocks))
+
+
+def _beside(page: Path, name: str) -> str:
+    """A file named relative to its page, as a path of the repository."""
+    return (page.parent / name).resolve().relative_to(ROOT.resolve()).as_posix()
 
 
 def _closing(lines: list[str], start: int, fence: str) -> int:
