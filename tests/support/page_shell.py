@@ -135,8 +135,10 @@ def place(page: Page, folder: Path) -> Path:
     return copy
 
 
-def distance(ports: frozenset[int]) -> int:
-    """By how much a page's ports are moved, so that all of them are free here."""
+def distance(ports: frozenset[int], *, as_printed: bool) -> int:
+    """By how much a page's ports are moved, so that all of them are free here; 0, if they are to stay and can."""
+    if as_printed and all(_free(port) for port in ports):
+        return 0
     start = 1000 + os.getpid() * 37 % 9000
     for step in range(start, start + 20000, 101):
         if all(_free(port + step) for port in ports):
