@@ -66,3 +66,8 @@ def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, files:
         return label if (ROOT / path).exists() else found[0]
 
     return _LINK.sub(turned, _FILE.sub(r"\1", markdown))
+
+
+def on_page_content(html: str, page: Page, config: ProperDocsConfig, files: Files) -> str:
+    """Gives tables the theme's look, which else comes by script, and not on every page."""
+    return html.replace("<table>", '<table class="table table-striped table-sm">')
