@@ -37,7 +37,8 @@ ROUTES = {
     ("live", "uninstalled"): ("M590 130 H746", 668, 120),
     ("uninstalled", "live"): ("M750 162 H594", 672, 182),
     ("uninstalled", ERASED): ("M850 180 V256", 862, 223),
-    (ERASED, "live"): ("M750 295 H490 V184", 620, 285),
+    ("live", ERASED): ("M540 180 V275 H746", 650, 268),
+    (ERASED, "live"): ("M750 312 H450 V184", 600, 304),
 }
 COLUMNS = (Standing.UNKNOWN, Standing.LIVE, Standing.UNINSTALLED)
 
@@ -65,7 +66,7 @@ def arrows() -> dict[tuple[str, str], list[str]]:
         for callback in Callback:
             if any(look_up(callback, proof, where, False)[0] is Outcome.APPEND for proof in Proof):
                 found[state, name_of(after((*history, EventType(callback.value))))].append(callback.value)
-    for kind, states in ((EventType.REINSTATED, ("live",)), (EventType.ERASED, ("uninstalled",))):
+    for kind, states in ((EventType.REINSTATED, ("live",)), (EventType.ERASED, ("uninstalled", "live"))):
         for state in states:
             found[state, name_of(after((*HISTORIES[state], kind)))].append(f"{kind.value}*")
     return found

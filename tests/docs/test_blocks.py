@@ -3,6 +3,7 @@
 import configparser
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,13 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from support.page_reader import AS_PRINTED, RUN, Reader
+from support.page_reader import AS_PRINTED, RUN, Reader, misread
 from support.page_shell import Shell, distance, place
 from support.pages import ROOT, Block, pages
 
 PAGES = {page.name: page for page in pages()}
 MAY_STAY_UNRUN = 24
+EXAMPLES = ("docs/reference/commands.md",)
 _HTTP = re.compile(r"([A-Z]+ \S+( HTTP/\d\.?\d?)?|HTTP/\d\.?\d? \d{3}( .*)?)\Z")
 
 
@@ -84,7 +86,27 @@ def test_what_is_not_run_is_little_and_says_why() -> None:
     assert len(left) <= MAY_STAY_UNRUN, "\n".join(left)
 
 
-FOLLOWED = [name for name, page in PAGES.items() if any(block.language in RUN for block in page.blocks)]
+@pytest.mark.parametrize("name", [name for name in PAGES if name in EXAMPLES])
+def test_examples_are_understood(name: str) -> None:
+    """Where examples stand each alone, the command line itself reads each of them, to its last option."""
+    for block in PAGES[name].blocks:
+        for line in block.text.replace("\\\n", " ").splitlines() if block.language in RUN else ():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            assert words[:1] == ["tenure"], f"{name}:{block.line}: {line}"
+            assert not misread(words[1:]), f"{name}:{block.line}: {line}: {misread(words[1:])}"
+
+
+def test_a_false_example_is_not_understood() -> None:
+    """A command, an option or a value that does not exist is seen."""
+    assert misread(["serv"])
+    assert misread(["serve", "--prot", "1"])
+    assert misread(["serve", "--port", "many"])
+    assert not misread(["tenant", "show", "acme.atlassian.net", "--position", "2"])
+
+
+FOLLOWED = [
+    name for name, page in PAGES.items() if name not in EXAMPLES and any(block.language in RUN for block in page.blocks)
+]
 
 
 @pytest.mark.timeout(900)

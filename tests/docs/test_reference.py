@@ -87,7 +87,7 @@ def test_every_act_of_operators_is_documented() -> None:
 
 
 def _noted(source: str) -> set[str]:
-    """The acts a module notes: by `note(log, app_key, act)` or its own `_note(act)`, literally or by a constant."""
+    """The acts a module notes by `note(log, app_key, act)` or its own `_note(…, act)`, literally or by a constant."""
     tree = ast.parse(source)
     constants = {
         target.id: node.value.value
@@ -98,11 +98,9 @@ def _noted(source: str) -> set[str]:
     }
     found: set[str] = set()
     for node in ast.walk(tree):
-        place = PLACES.get(ast.unparse(node.func).rpartition(".")[2]) if isinstance(node, ast.Call) else None
-        if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
-            act = node.args[place]
-            value = act.value if isinstance(act, ast.Constant) else constants.get(getattr(act, "id", ""))
-            found |= {value} if isinstance(value, str) else set()
+        if isinstance(node, ast.Call) and (place := PLACES.get(ast.unparse(node.func).rpartition(".")[2])) is not None:
+            values = [constants.get(getattr(act, "id", ""), getattr(act, "value", "")) for act in node.args[place:]]
+            found |= {value for value in values if isinstance(value, str) and value}
     return found
 
 

@@ -4,12 +4,34 @@ import os
 import re
 import shutil
 import sys
+from typing import Any
+
+import typer
 
 from support.page_shell import Shell, wait_for
 from support.pages import Block, Command, Page, commands, pattern, run_of
+from tenure.cli.main import app
 
 AS_PRINTED = os.environ.get("TENURE_DOCS") == "as printed"
 RUN = ("sh", "console", "python", "before")
+
+
+def misread(words: list[str]) -> str:
+    """What the command line says against these words, without doing what they ask; empty if it understands them."""
+    command: Any = typer.main.get_command(app)
+    context = None
+    try:
+        while True:
+            context = command.make_context(command.name or "tenure", list(words), parent=context)
+            if not hasattr(command, "resolve_command"):
+                return ""
+            _, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+    except Exception as error:
+        # typer brings a click of its own, so its errors are told by what they can do
+        said = getattr(error, "format_message", None)
+        if said is None:
+            raise
+        return str(said()) or type(error).__name__
 
 
 class Reader:
