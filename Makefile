@@ -11,10 +11,10 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format check docs pictures tutorial lock clean
+.PHONY: help setup demo test format check docs pictures reference tutorial lock clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## make .venv from the lock, with the rooms installed in place
 
@@ -37,7 +37,7 @@ check: setup $(WHEEL_VENV)/.stamp ## format, lint and types, then the tests on t
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --force-reinstall dist/tenure-*.whl
 	$(WHEEL_VENV)/bin/pytest -n auto --no-header
 
-docs: pictures ## build the docs into site/, with every link checked
+docs: pictures reference ## build the docs into site/, with every link checked
 	$(VENV)/bin/properdocs build -q --strict -f properdocs.yml
 	@echo "open site/index.html"
 
@@ -46,6 +46,9 @@ pictures: setup ## draw the pictures and write the pages that are made from the 
 
 tutorial: setup ## follow the tutorial as a newcomer would: an empty environment, every command and port as printed
 	TENURE_DOCS="as printed" $(VENV)/bin/pytest --no-header tests/docs/test_blocks.py -k "followed and tutorial"
+
+reference: setup ## write the pages that are made from the commands
+	$(VENV)/bin/python -m tenure.cli.reference
 
 lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null

@@ -32,13 +32,17 @@ class StateError(Exception):
 
 
 class SiteState(BaseModel):
-    """One site. `secrets` are the ones it replaced, oldest first; `standing`: new, installed or uninstalled."""
+    """One site. `secrets` are the ones it replaced, oldest first; `standing`: new, installed or uninstalled.
+
+    `rolled_back`: it goes on with a secret that the service has seen replaced.
+    """
 
     client_key: str
     base_url: str
     secret: str
     secrets: list[str] = Field(default_factory=list)
     standing: str = "new"
+    rolled_back: bool = False
 
     def keep(self, site: Site) -> None:
         """Takes over what the site knows now."""

@@ -1,6 +1,5 @@
 """Which settings trust more than the defaults do, in words: for `doctor`, and for whoever else must say so."""
 
-from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from tenure.api.payloads import is_loopback
@@ -23,7 +22,9 @@ def _schemes(settings: Settings) -> list[str]:
     if settings.legacy_install:
         found.append("LEGACY_INSTALL is on: whoever sends a tenant's first unsigned `installed` is believed")
     if settings.extra_base_urls:
-        found.append(f"EXTRA_BASE_URLS: installs meant for {', '.join(settings.extra_base_urls)} are believed, too")
+        found.append(
+            f"EXTRA_BASE_URLS is set: installs meant for {', '.join(settings.extra_base_urls)} are believed, too"
+        )
     return found
 
 
@@ -35,7 +36,7 @@ def _parties(settings: Settings) -> list[str]:
     sites = [site for site in settings.allowed_sites if not _within_default(site)]
     if sites:
         found.append(f"ALLOWED_SITES is wider than the default: a tenant may call {', '.join(sites)} its base URL")
-    networks = [str(net) for net in settings.trusted_proxies if net.prefixlen == 0 or net == ip_network("::/0")]
+    networks = [str(net) for net in settings.trusted_proxies if net.prefixlen == 0]
     if networks:
         found.append(f"TRUSTED_PROXIES has {', '.join(networks)}: anybody may name any address as his own")
     return found

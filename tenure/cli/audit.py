@@ -24,7 +24,7 @@ Position = Annotated[
 ]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Client key, site, URL or installation id.")]
 
-tenant_app = typer.Typer(no_args_is_help=True, help="Tenants, now or then.")
+tenant_app = typer.Typer(no_args_is_help=True, help="Tenants, now or then. Example: tenure tenant list")
 
 
 def tenant_fields(tenant: Tenant) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def one_tenant(log: SqliteLog, name: str) -> Tenant:
 
 @tenant_app.command("list")
 def tenant_list(as_json: Json = False) -> None:
-    """All tenants, newest first."""
+    """All tenants, newest first. Example: tenure tenant list --json"""
     with reading() as log:
         rows = [tenant_fields(tenant) for tenant in tenants.listing(log.connection)]
     table(rows, ("client_key", "base_url", "installed", "enabled", "version", "position"), as_json)
@@ -119,8 +119,11 @@ def events(
     table(rows, ("position", "recorded_at", "type", "client_key", "version", "why"), False)
 
 
-def event(number: Annotated[int, typer.Argument(metavar="N", min=1, max=MAX_POSITION)], as_json: Json = False) -> None:
-    """One event, by its position."""
+def event(
+    number: Annotated[int, typer.Argument(metavar="N", help="The event's position.", min=1, max=MAX_POSITION)],
+    as_json: Json = False,
+) -> None:
+    """One event, by its position. Example: tenure event 1 --json"""
     with reading() as log:
         found = next(log.read(after=number - 1, limit=1), None)
     if found is None or found.position != number:
@@ -134,7 +137,7 @@ def decisions(
     limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 100,
     as_json: Json = False,
 ) -> None:
-    """The newest decisions, with the reason of each refusal."""
+    """The newest decisions, with the reason of each refusal. Example: tenure decisions --verdict refused"""
     with reading() as log:
         client_key = one_tenant(log, tenant).client_key if tenant else None
         store = SqliteDecisions(load(StoreSettings).beside("decisions"), read_only=True)

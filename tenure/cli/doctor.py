@@ -8,7 +8,7 @@ import typer
 
 from tenure.api.payloads import is_loopback
 from tenure.cli.audit import Json
-from tenure.cli.output import emit, plain, settings_of
+from tenure.cli.output import emit, paragraph, settings_of
 from tenure.doctor import Finding, Installation, Level, examine
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings, load
 
@@ -66,6 +66,7 @@ def _tell(finding: Finding, as_json: bool) -> None:
     if as_json:
         emit(asdict(finding), True)
         return
-    typer.echo(f"{MARKS[finding.level]} {finding.name:<12} {plain(finding.sentence)}")
+    margin = " " * 15
+    paragraph(finding.sentence, f"{MARKS[finding.level]} {finding.name:<12} ", margin)
     if finding.next:
-        typer.echo(f"  {'':<12} → {finding.next}")
+        paragraph(finding.next, f"{margin}→ ", f"{margin}  ")

@@ -6,7 +6,10 @@ moved below the options, one a line. Commands stand in the help under who needs 
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+
+from typer import Context
 
 PANELS = ("Serve", "Audit", "Replay", "Operate")
 LARGE = 1 << 53
@@ -25,6 +28,8 @@ def tidy(command: Any) -> Any:
         command.epilog = "\n\n".join(f"Example: {' '.join(example.split())}" for example in examples)
     for param in command.params:
         _tidy_param(param)
+    with suppress(AttributeError, TypeError):  # the option `--help` is made on demand
+        _tidy_param(command.get_help_option(Context(command)))
     return command
 
 
@@ -36,6 +41,9 @@ def _rank(command: Any) -> int:
 def _tidy_param(param: Any) -> None:
     if getattr(param, "is_flag", False) and param.metavar is None:
         param.metavar = ""
+    for bound in ("min", "max"):
+        if isinstance(getattr(param, bound, None), int | float) and param.metavar is None:
+            param.metavar = "<number>"
     if isinstance(getattr(param, "max", None), int) and param.max > LARGE:
         param.max = None  # `main` says so of a number that no store takes
 

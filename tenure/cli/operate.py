@@ -19,8 +19,8 @@ from tenure.store.tokens import SCOPES, ApiTokens
 from tenure.store.vault import new_master_key
 from tenure.wiring import open_vault
 
-keys_app = typer.Typer(no_args_is_help=True, help="The master key.")
-tokens_app = typer.Typer(no_args_is_help=True, help="API tokens.")
+keys_app = typer.Typer(no_args_is_help=True, help="The master key. Example: tenure keys create master.key")
+tokens_app = typer.Typer(no_args_is_help=True, help="API tokens. Example: tenure tokens create backend --scope sign")
 
 
 @keys_app.command("create")
@@ -43,7 +43,7 @@ def keys_create(
 
 @tokens_app.command("create")
 def tokens_create(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")],
     scope: Annotated[list[str], typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; may be repeated.")],
     days: Annotated[int, typer.Option(help="Days until it ends.", min=1, max=3650)] = 365,
     as_json: Json = False,
@@ -65,7 +65,7 @@ def tokens_create(
 
 @tokens_app.command("list")
 def tokens_list(as_json: Json = False) -> None:
-    """All API tokens; never the tokens themselves."""
+    """All API tokens; never the tokens themselves. Example: tenure tokens list"""
     with guarded():
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         rows = [
@@ -78,8 +78,10 @@ def tokens_list(as_json: Json = False) -> None:
 
 
 @tokens_app.command("revoke")
-def tokens_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json = False) -> None:
-    """Ends an API token at once."""
+def tokens_revoke(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")], as_json: Json = False
+) -> None:
+    """Ends an API token at once. Example: tenure tokens revoke backend"""
     with guarded():
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         found = store.revoke(name)
@@ -91,7 +93,7 @@ def tokens_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], as_json:
 
 def sign(
     name: TenantName,
-    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")],
     url: Annotated[str, typer.Argument(metavar="URL", help="Below the site's base URL, or a path.")],
     as_json: Json = False,
 ) -> None:
@@ -113,13 +115,13 @@ def sign(
 
 
 def qsh(
-    method: Annotated[str, typer.Argument(metavar="METHOD")],
-    url: Annotated[str, typer.Argument(metavar="URL")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="As the caller addressed it, or only path and query.")],
     base_url: Annotated[str, typer.Option("--base-url", help="The base URL whose path is stripped.")] = "",
     expect: Annotated[str | None, typer.Option("--expect", help="A hash to compare; exit 1 if it differs.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The canonical request and its hash. Example: tenure qsh GET '/rest/api/3/search?jql=x' --base-url …/wiki"""
+    """The canonical request and its hash. Example: tenure qsh GET '/wiki/search?q=x' --base-url https://a.atlassian.net/wiki"""
     parts, base = urlsplit(url), urlsplit(base_url).path
     canonical = canonical_request(method, parts.path, parts.query, base)
     digest = request_hash(method, parts.path, parts.query, base)

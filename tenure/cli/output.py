@@ -1,7 +1,9 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -85,16 +87,39 @@ def plain(item: Any) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
+def paragraph(text: str, first: str, then: str) -> None:
+    """A text wrapped to the terminal (whole lines where there is none), `first` and `then` before its lines."""
+    width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
+    text = plain(text)
+    if width < 60:
+        typer.echo(f"{first}{text}".rstrip())
+        return
+    lines = textwrap.wrap(text, width - len(then) - 1, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        typer.echo(f"{then if number else first}{line}".rstrip())
+
+
 def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
-    """Many objects: JSON lines whole, or aligned columns."""
+    """Many objects: JSON lines whole, or aligned columns, numbers to the right."""
     if as_json:
         for row in rows:
             emit(row, True)
         return
+    if not rows:
+        typer.echo("nothing found", err=True)
+        return
     cells = [columns, *[tuple(plain(row[name]) for name in columns) for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    numeric = [all(_is_number(row[name]) for row in rows) for name in columns]
     for line in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        shown = zip(line, widths, numeric, strict=True)
+        typer.echo(
+            "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in shown).rstrip()
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @contextmanager

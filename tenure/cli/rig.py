@@ -17,7 +17,7 @@ import typer
 from pysqlite3 import DatabaseError
 
 from tenure.cli.audit import Json
-from tenure.cli.output import emit, fail, plain, settings_of
+from tenure.cli.output import emit, fail, paragraph, settings_of
 from tenure.domain.refusals import REASONS, Reason
 from tenure.settings import StoreSettings
 from tenure.simulator.site import Sent, Site
@@ -28,6 +28,7 @@ from tenure.store.decisions import SqliteDecisions
 from tenure.store.sqlite import SqliteLog
 
 RECENT = 500
+WHOM = "The service, and the simulator's own"
 
 
 class Target(StoreSettings):
@@ -54,18 +55,22 @@ class Common:
     """The options that every command of a site takes."""
 
     url: Annotated[
-        str | None, typer.Option(help="The service's base URL (default: TENURE_BASE_URL, or http://127.0.0.1:8000).")
+        str | None,
+        typer.Option(help="Its base URL (default: TENURE_BASE_URL, or http://127.0.0.1:8000).", rich_help_panel=WHOM),
     ] = None
     connect: Annotated[
-        str | None, typer.Option(help="Where calls really go, if that is not the base URL: http://127.0.0.1:8000.")
+        str | None, typer.Option(help="Where calls really go, if not to the base URL.", rich_help_panel=WHOM)
     ] = None
     app_key: Annotated[
-        str | None, typer.Option(help="The app's key (default: TENURE_APP_KEY, or com.example.app).")
+        str | None,
+        typer.Option(help="The app's key (default: TENURE_APP_KEY, or com.example.app).", rich_help_panel=WHOM),
     ] = None
-    state: Annotated[Path, typer.Option(help="What the simulated sites remember; made on first use, 0600.")] = Path(
-        STATE_FILE
-    )
-    key_port: Annotated[int, typer.Option(help="Port of the simulated key host.", min=1, max=65535)] = KEY_PORT
+    state: Annotated[
+        Path, typer.Option(help="What the simulated sites remember; made on first use, 0600.", rich_help_panel=WHOM)
+    ] = Path(STATE_FILE)
+    key_port: Annotated[
+        int, typer.Option(help="Port of the simulated key host.", min=1, max=65535, rich_help_panel=WHOM)
+    ] = KEY_PORT
     as_json: Json = False
 
 
@@ -198,7 +203,7 @@ class Rig:
             lines[2] = ("expected", f"{step.expected}: {step.means}")
         for name, text in lines:
             if text:
-                typer.echo(f"    {name:<9} {plain(text)}")
+                paragraph(text, f"    {name:<9} ", " " * 14)
 
     def next_step(self, step: Step) -> str:
         """What to do about an answer that is not what it should be; empty if it is."""

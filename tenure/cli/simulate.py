@@ -45,7 +45,7 @@ OneSite = Annotated[str, typer.Argument(metavar="SITE", help="Name of a simulate
 def _install(site: Site, kept: SiteState, **options: Any) -> Sent:
     sent = site.install(**options)
     if sent.response.is_success:
-        kept.standing = "installed"
+        kept.standing, kept.rolled_back = "installed", False
     return sent
 
 
@@ -122,7 +122,7 @@ def simulate_rotate(
         means = "believed, but the site goes on with the old one" if rolled_back else "in force from now on"
         stage.call("installed, with a new secret", lambda: _install(site, kept, new_secret=True), OK, means)
         if rolled_back:
-            site.secret, site.secrets = secret, before
+            site.secret, site.secrets, kept.rolled_back = secret, before, True
 
     made.each(sites, act)
 
@@ -167,7 +167,9 @@ def simulate_webhook(
     event: Annotated[str, typer.Option(help="The webhookEvent.")] = "jira:issue_created",
     path: Annotated[str, typer.Option(help="Appended to the webhook path.")] = "",
     query: Annotated[str, typer.Option(help="The query of the URL.")] = "",
-    identifier: Annotated[str | None, typer.Option(help="X-Atlassian-Webhook-Identifier (default: a new one).")] = None,
+    identifier: Annotated[
+        str | None, typer.Option(help="Identifier of the delivery (default: a new one each time).")
+    ] = None,
     count: Annotated[int, typer.Option(help="So many deliveries, one after the other.", min=1, max=10_000)] = 1,
     old_secret: Annotated[bool, typer.Option("--old-secret", help="Signed with the secret replaced last.")] = False,
 ) -> None:
@@ -188,7 +190,7 @@ def simulate_webhook(
 def _traffic(kept: SiteState, old_secret: bool) -> tuple[tuple[int, ...], str]:
     if kept.standing != "installed":
         return REFUSED, "not installed" if kept.standing == "new" else "uninstalled: the kept secret lets nothing in"
-    if old_secret:
+    if old_secret or kept.rolled_back:
         return (*LATER, *REFUSED), "for a minute after the rotation: come again; then refused"
     return PASSED, "let through"
 

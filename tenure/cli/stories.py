@@ -7,13 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from tenure.cli import simulate
 from tenure.cli.audit import Json
-from tenure.cli.output import emit, fail, progress, table
+from tenure.cli.output import emit, fail, paragraph, progress, table
 from tenure.cli.rig import Rig, with_common
-from tenure.simulator.load import Send, Tally, drive
+from tenure.simulator.load import THREADS, Send, Tally, drive
 from tenure.simulator.site import Site
 from tenure.simulator.state import KEY_PORT, STATE_FILE, SUFFIX, SimulatorHost, State, StateError
 from tenure.simulator.stories import STORIES
@@ -112,11 +113,10 @@ def _play(made: Rig, name: str, suffix: str) -> bool:
             made.tell(name, step)
             return
         means = step.means if step.right else f"expected {step.expected}"
-        typer.echo(f"  {'✓' if step.right else '✗'} {step.what:<56} {step.came:<8} {means}".rstrip())
-        if not step.right:
-            for label, text in (("sent", step.sent), ("next", made.next_step(step))):
-                if text:
-                    typer.echo(f"      {label}: {text}")
+        paragraph(means, f"  {'✓' if step.right else '✗'} {step.what:<52} {step.came:<22} ", " " * 8)
+        for label, text in (("sent", step.sent), ("next", made.next_step(step))):
+            if text and not step.right:
+                paragraph(text, f"      {label}: ", " " * 12)
 
     if not as_json:
         typer.echo(f"\n{name}: {story.teaches}")
@@ -146,9 +146,9 @@ def simulate_load(
     """Calls at a steady rate, and how they fared. Example: tenure simulate load --sites 20 --rate 200 --seconds 30"""
     as_json = made.common.as_json
     crowd: list[Site] = []
-    with progress(as_json) as say:
+    with progress(as_json) as say, _connections() as client:
         for number in range(1, sites + 1):
-            site = made.make_site(base_url=f"https://load-{uuid.uuid4().hex[:12]}{suffix}")
+            site = made.make_site(base_url=f"https://load-{uuid.uuid4().hex[:12]}{suffix}", client=client)
             stage = Stage(made.make_site, made.records)
             stage.call("installed", site.install)
             if not stage.right:
@@ -158,6 +158,12 @@ def simulate_load(
             say(f"{number} of {sites} sites have installed")
         tally = drive([_sender(site, kind) for site in crowd], rate, seconds, lambda now: say(_so_far(now)))
     _report(tally, made, kind)
+
+
+def _connections() -> httpx.Client:
+    """Connections that are kept, as Jira keeps them; one pool for all sites."""
+    limits = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
+    return httpx.Client(timeout=30, trust_env=False, limits=limits)
 
 
 def _sender(site: Site, kind: Kind) -> Send:
