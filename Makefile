@@ -11,7 +11,7 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format check reference lock clean
+.PHONY: help setup demo test format check docs pictures reference tutorial lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,16 @@ check: setup $(WHEEL_VENV)/.stamp ## format, lint and types, then the tests on t
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --force-reinstall dist/tenure-*.whl
 	$(WHEEL_VENV)/bin/pytest -n auto --no-header
 
+docs: pictures reference ## build the docs into site/, with every link checked
+	$(VENV)/bin/properdocs build -q --strict -f properdocs.yml
+	@echo "open site/index.html"
+
+pictures: setup ## draw the pictures and write the pages that are made from the code
+	PYTHONPATH=docs $(VENV)/bin/python -m making
+
+tutorial: setup ## follow the tutorial as a newcomer would: an empty environment, every command and port as printed
+	TENURE_DOCS="as printed" $(VENV)/bin/pytest --no-header tests/docs/test_blocks.py -k "followed and tutorial"
+
 reference: setup ## write the pages that are made from the commands
 	$(VENV)/bin/python -m tenure.cli.reference
 
@@ -45,7 +55,7 @@ lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
 
 clean: ## remove what was built and installed here; events.db and its like stay
-	rm -rf $(VENV) $(WHEEL_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp: $(LOCK) pyproject.toml
