@@ -8,7 +8,7 @@ from support.house import House
 from support.proxies import NAMES, Front, Proxy
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="session", params=NAMES)
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """One proxy of each kind, with the how-to's own configuration."""
     name = str(request.param)

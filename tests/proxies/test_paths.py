@@ -1,8 +1,12 @@
 """The URI that is checked is the URI that the app gets, and no path leads from an open place into a closed one."""
 
 import re
+from pathlib import Path
 
-from support.proxies import Front
+import pytest
+
+from support.house import House
+from support.proxies import NAMES, Front, Proxy
 
 ODD = (
     "/page//two", "/page/./two", "/page/../two", "/pa%67e", "/a%2Fb", "/a%2fb", "/a%25b", "/a;v=1/b", "/a,b/c(d)",
@@ -59,3 +63,34 @@ def test_plain_paths_of_the_open_places_are_open(front: Front) -> None:
     """What the patterns are for passes, with its query."""
     for uri in ("/static/app.js?v=1", "/static/css/v1.2/main.min.css", "/static/a/"):
         assert _send(front, uri) == (200, [uri])
+
+
+PREFIXED = {
+    "nginx": {"~ ^/(installed": "~ ^/addon/(installed", "~ ^/webhooks": "~ ^/addon/webhooks"},
+    "caddy": {
+        "/installed /uninstalled /enabled /disabled /webhooks /webhooks/*": "/addon/installed /addon/uninstalled "
+        "/addon/enabled /addon/disabled /addon/webhooks /addon/webhooks/*"
+    },
+    "traefik": {f"Path(`/{name}`)": f"Path(`/addon/{name}`)" for name in ("installed", "uninstalled", "enabled")}
+    | {"PathPrefix(`/webhooks/`)": "PathPrefix(`/addon/webhooks/`)"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_base_url_with_a_path_keeps_it(name: str, tmp_path: Path) -> None:
+    """With a base URL below `/addon` nothing is stripped: Tenure takes it off the hash, the app gets the whole path."""
+    (tmp_path / "proxy").mkdir()
+    settings = {"FORWARD_AUTH": name, "BASE_URL": "https://app.example.com/addon"}
+    with (
+        House(tmp_path, settings) as house,
+        Proxy(
+            name, tmp_path / "proxy", house.url, house.service.internal_url, house.receiver.url, PREFIXED[name]
+        ) as proxy,
+        proxy.client() as client,
+    ):
+        front = Front(house, proxy, client)
+        site = front.installed()
+        assert site.webhook(path="/issues").status == 200
+        for uri, token in (("/addon/page", site.page_token("GET", "/page")), ("/addon", site.page_token("GET", "/"))):
+            assert front.ask("GET", uri, token).status_code == 200
+            assert [received.path for received in front.seen()] == [uri]

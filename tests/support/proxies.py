@@ -89,17 +89,22 @@ def address(url: str) -> str:
 
 
 class Proxy:
-    """One proxy in front of a service's two listeners and an app, until it is closed."""
+    """One proxy in front of a service's two listeners and an app, until it is closed. `changes` are made to its file of
+    routes beside the addresses, as a reader of the how-to would.
+    """
 
-    def __init__(self, name: str, folder: Path, public: str, internal: str, app: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, public: str, internal: str, app: str, changes: Mapping[str, str] | None = None
+    ) -> None:
         self.name, self.folder, self.port = name, folder, free_port()
         self.program = found(name)
         self.url = f"http://127.0.0.1:{self.port}" if name == "caddy" else f"https://127.0.0.1:{self.port}"
         self.host = f"{HOST}:{self.port}"
-        self.upstreams = {
+        self.values = {
             "127.0.0.1:8000": address(public),
             "127.0.0.1:8001": address(internal),
             "127.0.0.1:3000": address(app),
+            **(changes or {}),
         }
         command = {"nginx": self._nginx, "caddy": self._caddy, "traefik": self._traefik}[name]()
         with (folder / "output").open("wb") as output:
@@ -120,7 +125,7 @@ class Proxy:
         site = filled(
             HOW_TO / "proxies" / "nginx.conf",
             {
-                **self.upstreams,
+                **self.values,
                 "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
                 "/etc/ssl/app.example.com.pem": str(pem),
                 "/etc/ssl/app.example.com.key": str(key),
@@ -142,14 +147,14 @@ class Proxy:
     def _caddy(self) -> list[str]:
         text = filled(
             HOW_TO / "proxies" / "Caddyfile",
-            {**self.upstreams, f"{HOST} {{": f"http://{HOST}:{self.port} {{", "/var/log/caddy/": f"{self.folder}/"},
+            {**self.values, f"{HOST} {{": f"http://{HOST}:{self.port} {{", "/var/log/caddy/": f"{self.folder}/"},
         )
         (self.folder / "Caddyfile").write_text(f"{{\n\tadmin off\n}}\n{text}")
         return [self.program, "run", "--config", str(self.folder / "Caddyfile"), "--adapter", "caddyfile"]
 
     def _traefik(self) -> list[str]:
         routes = self.folder / "tenure.yml"
-        routes.write_text(filled(HOW_TO / "proxies" / "tenure.yml", self.upstreams))
+        routes.write_text(filled(HOW_TO / "proxies" / "tenure.yml", self.values))
         fixed = filled(
             HOW_TO / "proxies" / "traefik.yml",
             {
