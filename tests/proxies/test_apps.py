@@ -64,10 +64,10 @@ def test_a_webhook_reaches_the_app_from_tenure(running: Running) -> None:
     """An accepted webhook is taken and an unsigned one never arrives."""
     site = running.front.installed()
     assert site.webhook(path="/issues").status == 204
-    assert f"{site.client_key} jira:issue_created" in running.app.written()
-    before = running.app.written()
+    assert f"{site.client_key} jira:issue_created" in running.app.printed()
+    before = running.app.printed()
     assert site.webhook(path="/issues", secret="x" * 40).status == 401
-    assert running.app.written() == before
+    assert running.app.printed() == before
 
 
 def test_past_the_proxy_the_app_fails_closed(running: Running) -> None:

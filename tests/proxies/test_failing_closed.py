@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.proxies import NAMES, Front, Proxy, free_port
+from support.children import free_port
+from support.proxies import NAMES, Front, Proxy
 from tenure.simulator.receiver import Receiver
 
 WITHOUT_TENURE = {"nginx": 503, "caddy": 502, "traefik": 500}

@@ -9,8 +9,6 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from support.children import Child
 from support.house import House
 from tenure.simulator.receiver import Received
 from tenure.simulator.site import Site
@@ -45,13 +44,6 @@ def found(name: str) -> str:
             pytest.fail(sentence)
         pytest.skip(sentence)
     return program
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 def filled(file: Path, values: Mapping[str, str]) -> str:
@@ -96,27 +88,30 @@ class Proxy:
     def __init__(
         self, name: str, folder: Path, public: str, internal: str, app: str, changes: Mapping[str, str] | None = None
     ) -> None:
-        self.name, self.folder, self.port = name, folder, free_port()
+        self.name, self.folder, self.port = name, folder, 0
         self.program = found(name)
-        self.url = f"http://127.0.0.1:{self.port}" if name == "caddy" else f"https://127.0.0.1:{self.port}"
-        self.host = f"{HOST}:{self.port}"
         self.values = {
             "127.0.0.1:8000": address(public),
             "127.0.0.1:8001": address(internal),
             "127.0.0.1:3000": address(app),
             **(changes or {}),
         }
-        command = {"nginx": self._nginx, "caddy": self._caddy, "traefik": self._traefik}[name]()
-        with (folder / "output").open("wb") as output:
-            self._process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
-            )  # fmt: skip
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+        self._child = Child(folder, environment, self._command, self._ready)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{'http' if self.name == 'caddy' else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def host(self) -> str:
+        """What a client calls it."""
+        return f"{HOST}:{self.port}"
+
+    def _command(self, port: int) -> list[str]:
+        self.port = port
+        return {"nginx": self._nginx, "caddy": self._caddy, "traefik": self._traefik}[self.name]()
 
     # -- each proxy's own ways
 
@@ -168,20 +163,13 @@ class Proxy:
 
     # -- its life
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            try:
-                with self.client(timeout=5) as client:
-                    # 404 and below: a proxy that has not read its routes yet
-                    if client.get("/healthz-of-nobody").status_code not in (200, 404):
-                        return
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.02)
-        raise RuntimeError(f"{self.name} did not start: {(self.folder / 'output').read_text()[-2000:]}")
+    def _ready(self, _: int) -> bool:
+        try:
+            with self.client(timeout=5) as client:
+                # 404: a proxy that has not read its routes yet
+                return client.get("/page").status_code not in (200, 404)
+        except httpx.HTTPError:
+            return False
 
     def client(self, timeout: float = 15) -> httpx.Client:
         """A client of the public name, which resolves nowhere: the proxy is called by address."""
@@ -204,18 +192,11 @@ class Proxy:
 
     def written(self) -> str:
         """All that the proxy has written: its logs and what it printed."""
-        logs = [*self.folder.glob("*.log"), self.folder / "output"]
-        return "".join(log.read_text() for log in logs)
+        return "".join(log.read_text() for log in self.folder.glob("*.log")) + self._child.printed()
 
     def close(self) -> None:
-        """SIGTERM, then SIGKILL."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        """Ends it."""
+        self._child.close()
 
     def __enter__(self) -> Self:
         return self
