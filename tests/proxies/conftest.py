@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from support.house import House
-from support.proxies import NAMES, Front, Proxy
+from support.proxies import NAMES, Front, Proxy, found
 
 
 @pytest.fixture(scope="session", params=NAMES)
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """One proxy of each kind, with the how-to's own configuration."""
     name = str(request.param)
+    found(name)
     folder = tmp_path_factory.mktemp(name)
     (folder / "proxy").mkdir()
     with (

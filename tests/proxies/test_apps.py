@@ -9,7 +9,7 @@ import pytest
 
 from support.apps import APPS, App, node
 from support.house import House
-from support.proxies import Front, Proxy
+from support.proxies import Front, Proxy, found
 
 PAIRS = [("fastapi_app", "caddy"), ("django_app", "nginx"), ("django_app", "traefik")]
 
@@ -26,6 +26,7 @@ class Running:
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Each app behind a proxy, as upstream of its webhooks too."""
     module, name = request.param
+    found(name)
     folder = tmp_path_factory.mktemp(module)
     (folder / "proxy").mkdir()
     with (
