@@ -11,7 +11,7 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format check docs pictures reference tutorial lock clean
+.PHONY: help setup demo test traefik format check docs pictures reference tutorial lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,8 @@ demo: setup ## play an app's life against a simulated Jira site into events.db
 
 test: setup ## run the tests against the working tree
 	$(VENV)/bin/pytest -n auto --no-header
+
+traefik: .proxies/.stamp ## bring Traefik for its how-to's tests (50 MB; nginx and Caddy come from the system)
 
 format: setup ## let ruff format and fix the code
 	$(VENV)/bin/ruff format .
@@ -55,7 +57,7 @@ lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
 
 clean: ## remove what was built and installed here; events.db and its like stay
-	rm -rf $(VENV) $(WHEEL_VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) build dist site .proxies *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp: $(LOCK) pyproject.toml
@@ -67,4 +69,9 @@ $(VENV)/.stamp: $(LOCK) pyproject.toml
 $(WHEEL_VENV)/.stamp: $(LOCK)
 	$(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	touch $@
+
+.proxies/.stamp: tests/proxies/traefik.lock | $(VENV)/.stamp
+	rm -rf .proxies
+	$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes --no-deps --target .proxies -r $<
 	touch $@

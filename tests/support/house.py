@@ -160,14 +160,18 @@ class House:
         """What a refused call must leave as it was (ask with no other calls under way)."""
         return Trail(self.head(), self.tenant(client_key))
 
-    def decision(self, response: httpx.Response) -> dict[str, Any]:
-        """The recorded decision behind an answer."""
+    def decisions(self) -> list[dict[str, Any]]:
+        """The recorded decisions."""
         decisions = SqliteDecisions(self.folder / "decisions.db", read_only=True)
         try:
-            wanted = response.headers["x-tenure-decision"]
-            return next(row for row in decisions.read(limit=5000) if row["decision"] == wanted)
+            return list(decisions.read(limit=5000))
         finally:
             decisions.close()
+
+    def decision(self, response: httpx.Response) -> dict[str, Any]:
+        """The recorded decision behind an answer."""
+        wanted = response.headers["x-tenure-decision"]
+        return next(row for row in self.decisions() if row["decision"] == wanted)
 
     def reason(self, sent: Sent | httpx.Response) -> str:
         """Why a call was refused; empty if it was not."""
