@@ -98,7 +98,7 @@ class _House:
         self.contexts = SecurityContexts(self.log.connection)
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
-        self.reads = SqliteDecisions(settings.beside("decisions"))
+        self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.key_store = SqliteInstallKeys(settings.log_path)
         self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
