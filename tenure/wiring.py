@@ -179,7 +179,6 @@ def build(settings: Settings) -> App:
         Witness(settings.digest(), settings.trusted_proxies),
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
-    access = Access(house.tokens, house)
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
     gate.prepare()
@@ -201,6 +200,18 @@ def build(settings: Settings) -> App:
         )
     )
     webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
+    return App(
+        _public(settings, lifecycle, webhooks),
+        _internal(settings, house, gate, recorder),
+        house.start,
+        house.stop,
+        lambda: int(os.environ.get(INTERNAL_PORT, "0")),
+        recorder,
+    )
+
+
+def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder) -> Listener:
+    access = Access(house.tokens, house)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     signing = Signing(
         access,
@@ -213,21 +224,14 @@ def build(settings: Settings) -> App:
         access, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota, version=__version__,
         settings=settings.digest(),
     )  # fmt: skip
-    return App(
-        _public(settings, lifecycle, webhooks),
-        Listener(
-            {
-                "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
-                "/sign": Route(signing.handle, kind="sign"),
-                "/metrics": Route(metrics.handle, ("GET", "HEAD")),
-                "/readyz": Route(readyz(house), ("GET", "HEAD")),
-                "/openapi.json": Route(openapi, ("GET", "HEAD")),
-            }
-        ),
-        house.start,
-        house.stop,
-        lambda: int(os.environ.get(INTERNAL_PORT, "0")),
-        recorder,
+    return Listener(
+        {
+            "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
+            "/sign": Route(signing.handle, kind="sign"),
+            "/metrics": Route(metrics.handle, ("GET", "HEAD")),
+            "/readyz": Route(readyz(house), ("GET", "HEAD")),
+            "/openapi.json": Route(openapi, ("GET", "HEAD")),
+        }
     )
 
 
