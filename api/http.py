@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from tenure.domain.decisions import Entry
 from tenure.domain.refusals import Reason, Refused
 
 Scope = MutableMapping[str, Any]
@@ -33,7 +34,7 @@ class SlowCallerError(Exception):
 class Call:
     """A request's head, with its body still to be read."""
 
-    __slots__ = ("_receive", "headers", "method", "path", "peer", "query", "started")
+    __slots__ = ("_receive", "entry", "headers", "method", "path", "peer", "query", "started")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.started = time.perf_counter()
@@ -43,7 +44,13 @@ class Call:
         self.query: str = scope["query_string"].decode("latin-1")
         self.headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         self.peer: str = (scope.get("client") or ("", 0))[0]
+        self.entry: Entry | None = None  # how the call's decision was recorded, once it was
         self._receive = receive
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has hung up already: the server's own note, read without waiting for a message."""
+        return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
 
     def all(self, name: bytes) -> list[str]:
         """Every value of a header, name in lower case."""

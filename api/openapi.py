@@ -47,6 +47,13 @@ DOCUMENT: dict[str, Any] = {
             }
         },
         "/healthz": {"get": {"tags": ["public"], "responses": _responses((200, "The process is up."))}},
+        "/metrics": {
+            "get": {
+                "summary": "Counters of all workers, for Prometheus",
+                "tags": ["internal"],
+                "responses": _responses((200, "Prometheus text."), (401, "No API token in force."), (429, "Too many.")),
+            }
+        },
         "/forward-auth": {
             "get": {
                 "summary": "May the request that the proxy holds pass?",

@@ -10,9 +10,7 @@ from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
 from tenure.projections.security_context import as_of
-from tenure.settings import StoreSettings, load
 from tenure.store.codec import COLUMNS
-from tenure.store.decisions import SqliteDecisions
 from tenure.store.sqlite import SqliteLog
 
 MAX_POSITION = (1 << 63) - 1
@@ -129,18 +127,3 @@ def event(
     if found is None or found.position != number:
         raise fail(f"there is no event {number}", 1)
     emit(event_fields(found), as_json)
-
-
-def decisions(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's.")] = None,
-    verdict: Annotated[str | None, typer.Option(help="accepted or refused.")] = None,
-    limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 100,
-    as_json: Json = False,
-) -> None:
-    """The newest decisions, with the reason of each refusal. Example: tenure decisions --verdict refused"""
-    with reading() as log:
-        client_key = one_tenant(log, tenant).client_key if tenant else None
-        store = SqliteDecisions(load(StoreSettings).beside("decisions"), read_only=True)
-        rows = store.read(client_key=client_key, verdict=verdict, limit=limit)
-        store.close()
-    table(list(rows), ("at", "kind", "verdict", "reason", "client_key", "path", "status", "decision"), as_json)

@@ -6,7 +6,7 @@ import typer
 from typer.main import get_command
 
 from tenure import __version__
-from tenure.cli import audit, demo, doctor, operate, stories
+from tenure.cli import audit, decisions, demo, doctor, operate, stories
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
 from tenure.cli.serve import serve
@@ -41,7 +41,7 @@ app.command(rich_help_panel="Serve")(operate.qsh)
 app.add_typer(audit.tenant_app, name="tenant", rich_help_panel="Audit")
 app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
-app.command(rich_help_panel="Audit")(audit.decisions)
+app.command(rich_help_panel="Audit")(decisions.decisions)
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(operate.keys_app, name="keys", rich_help_panel="Operate")
 app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")

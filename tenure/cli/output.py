@@ -13,6 +13,7 @@ import orjson
 import typer
 from pysqlite3 import DatabaseError
 
+from tenure.domain.times import stored
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.sqlite import SqliteLog
@@ -145,9 +146,9 @@ def moment(text: str) -> str:
     age = _AGE.match(text)
     try:
         when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else datetime.fromisoformat(text)
-        stored = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        text_of = stored(when)
     except (ValueError, OverflowError):
         raise fail(f"{text} is no time: write 2026-01-31T08:00:00Z or an age such as 12h, 28d", 2) from None
     if when.tzinfo is None:
         raise fail(f"{text} lacks a time zone: add Z or an offset such as +02:00", 2)
-    return stored
+    return text_of

@@ -1,16 +1,14 @@
 """The pages made from the commands are those of the commands as they are."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from support.commands import free_port, run
+from support.commands import run
 from tenure.cli.help import leaves
 from tenure.cli.main import command_tree
 from tenure.cli.reference import COMMANDS, SIMULATE, commands_page, stories_table, with_stories
-from tenure.service import Service
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -48,19 +46,3 @@ def _shell_lines(text: str) -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line.removeprefix(".venv/bin/") for block in blocks for line in block.splitlines()]
     return [line.strip() for line in lines if line.startswith("tenure ")]
-
-
-def test_the_drive_of_the_page_works(tmp_path: Path) -> None:
-    """The service set up as docs/how-to/simulate.md says gives each command of its third terminal what it should."""
-    public, host = free_port(), free_port()
-    text = (ROOT / SIMULATE).read_text().replace("8000", str(public)).replace("8010", str(host))
-    _, service, sites, *_ = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    settings = dict(re.findall(r"export TENURE_(\w+)=(\S+)", service))
-    assert run(tmp_path, "keys", "create", settings["MASTER_KEY_FILE"]).status == 0
-    told = {"BASE_URL": settings["BASE_URL"]}
-    with Service(tmp_path, settings, "--internal-port", str(public + 1), port=public):
-        for line in sites.splitlines():
-            words = shlex.split(line)[1:]
-            more = ["--key-port", str(host)] if words[0] == "simulate" else []
-            ran = run(tmp_path, *words, *more, settings=told)
-            assert ran.status == 0, (line, ran)

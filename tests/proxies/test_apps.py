@@ -56,7 +56,7 @@ def test_a_front_end_call_names_tenant_account_and_decision(running: Running) ->
     answer = running.front.ask("GET", "/api/me", token, *lies)
     said = answer.json()
     assert (said["tenant"], said["account"]) == (site.client_key, "account-7")
-    assert said["decision"] in {row["decision"] for row in running.front.house.decisions()}
+    assert said["decision"] in {row["decision"] for row in running.front.house.recorded()}
     nobody = running.front.ask("GET", "/api/me", site.page_token("GET", "/", context=True), *lies)
     assert nobody.json()["account"] == ""
 
@@ -120,4 +120,4 @@ def test_the_front_ends_script_calls_with_context_tokens(running: Running) -> No
     assert again["waited"] == [5000]
     assert "said" in again
     refused = str(_called(running, site.page_token("GET", "/api/me"))["error"])
-    assert refused.partition("decision ")[2] in {row["decision"] for row in running.front.house.decisions()}
+    assert refused.partition("decision ")[2] in {row["decision"] for row in running.front.house.recorded()}
