@@ -3,9 +3,10 @@
 `prepare` makes or migrates the store once, before any worker; `build` gives each worker its application.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ import aiohttp
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
+from tenure.api.head import RefusedHeadError, SignedHead
 from tenure.api.http import Answer, Call
 from tenure.api.install_keys import InstallKeys
 from tenure.api.lifecycle import Lifecycle, Parts
@@ -23,40 +25,67 @@ from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import Decision, Delivery
 from tenure.domain.ports import Append, AppendResult
+from tenure.forgetting import reapply, unkeyed
+from tenure.housekeeping import Housekeeping
 from tenure.projections import tenants
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
-from tenure.settings import KeySettings, Settings, SettingsError
+from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.install_keys import SqliteInstallKeys
+from tenure.store.keyring import KeyRing
 from tenure.store.lane import Lane
+from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
-from tenure.store.vault import Vault
+from tenure.store.vault import KEPT_S, Vault
+from tenure.trust import widened
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
 
 def prepare(settings: Settings) -> None:
-    """Makes or migrates the store; UntrustedStoreError if it cannot be trusted as it is."""
+    """Makes or migrates the store and applies every mark of erasure; UntrustedStoreError if it cannot be trusted."""
     open_log(settings.log_path, [schema()])
     open_decisions(settings.beside("decisions"))
-    vault = open_vault(settings)
-    log = SqliteLog(settings.log_path, read_only=True)
+    _check_keys_are_there(settings)
+    open_vault(settings).close()
+    log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     try:
-        newest = tenants.listing(log.connection)[:1]
-        if newest and not vault.has_key(newest[0].app_key, newest[0].client_key):
-            raise UntrustedStoreError(
-                f"{settings.beside('keys')} lacks the keys of this log's tenants: restore it from its own backup"
-            )
+        reapply(log, ring)
+        lost = unkeyed(log, ring)
+        if lost:
+            raise UntrustedStoreError(_lost(settings, len(lost)))
     finally:
         log.close()
-        vault.close()
+        ring.close()
+
+
+def _check_keys_are_there(settings: Settings) -> None:
+    # before a new and empty key store is made in its place
+    if settings.beside("keys").exists():
+        return
+    log = SqliteLog(settings.log_path, read_only=True)
+    try:
+        found = sum(1 for _ in tenants.sealed_secrets(log.connection))
+    finally:
+        log.close()
+    if found:
+        raise UntrustedStoreError(_lost(settings, found))
+
+
+def _lost(settings: Settings, count: int) -> str:
+    return f"{settings.beside('keys')} lacks the keys of {count} of this log's tenants: restore it from its own backup"
 
 
 def open_vault(settings: KeySettings) -> Vault:
     """The vault beside the log."""
     return Vault(settings.beside("keys"), settings.master())
+
+
+def open_writer(settings: StoreSettings) -> SqliteLog:
+    """The log to append to, with the projections that every append keeps."""
+    return SqliteLog(settings.log_path, [SecurityContextProjector()])
 
 
 class _House:
@@ -71,14 +100,19 @@ class _House:
         self.key_store = SqliteInstallKeys(settings.log_path)
         self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
-        writer = SqliteLog(settings.log_path, [SecurityContextProjector()])
+        writer = open_writer(settings)
         self._appends: Lane[Append, AppendResult] = Lane(writer.append, name="log")
         recorder = SqliteDecisions(settings.beside("decisions"))
         self.decisions: Lane[Decision | Delivery, None] = Lane(recorder.record, name="decisions")
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
+        signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
+        signed = SqliteLog(settings.log_path, read_only=True)
+        self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
+        self._housekeeping = Housekeeping(settings)
+        self._refreshing: asyncio.Task[None] | None = None
         self._readers = (self.log, self.vault, self.tokens, self.deliveries, self.key_store)
-        self._writers = (writer, recorder, key_writer)
+        self._writers = (writer, recorder, key_writer, signer, signed)
 
     async def append(self, request: Append) -> AppendResult:
         """`ports.AsyncLog`."""
@@ -88,6 +122,18 @@ class _House:
         """`lifecycle.Keys`."""
         if not self.vault.has_key(app_key, client_key):
             await self._new_keys.submit((app_key, client_key))
+
+    async def signed_head(self) -> str:
+        """The head's signed text, or RefusedHeadError."""
+        found = await self._heads.submit(None)
+        if isinstance(found, HeadRefusedError):
+            raise RefusedHeadError(str(found))
+        return found
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(KEPT_S)
+            self.vault.refresh()
 
     def problems(self) -> list[str]:
         """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
@@ -106,12 +152,17 @@ class _House:
         self.install_keys.session = session
         if self.upstream is not None:
             self.upstream.session = session
+        self._refreshing = asyncio.create_task(self._refresh())
+        self._housekeeping.start()
 
     async def stop(self) -> None:
         """Writes what is queued and closes everything."""
         if self.install_keys.session is not None:
             await self.install_keys.session.close()
-        for lane in (self._appends, self.decisions, self._new_keys):
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.to_thread(self._housekeeping.stop)
+        for lane in (self._appends, self.decisions, self._new_keys, self._heads):
             lane.close()
         for part in (*self._readers, *self._writers):
             part.close()
@@ -124,6 +175,19 @@ def _key_maker(vault: Vault) -> Any:
         return [None] * len(batch)
 
     return make
+
+
+def _head_signer(signer: HeadSigner, log: SqliteLog) -> Callable[[Sequence[None]], list[str | HeadRefusedError]]:
+    def sign(batch: Sequence[None]) -> list[str | HeadRefusedError]:
+        # one signature answers all who wait
+        found: str | HeadRefusedError
+        try:
+            found = signer.sign(log).note
+        except HeadRefusedError as error:
+            found = error
+        return [found] * len(batch)
+
+    return sign
 
 
 def build(settings: Settings) -> App:
@@ -152,8 +216,10 @@ def build(settings: Settings) -> App:
     )
     webhooks = Webhooks(settings.app_key, gate, recorder, house.deliveries, house.upstream, settings.webhook_limit)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
+    access = Access(house.tokens)
+    head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(
-        Access(house.tokens),
+        access,
         lambda name: [t for t in tenants.find(house.log.connection, name) if t.app_key == settings.app_key],
         house.vault,
         recorder,
@@ -165,7 +231,8 @@ def build(settings: Settings) -> App:
             {
                 "/forward-auth": Route(forward_auth.handle, ()),
                 "/sign": Route(signing.handle),
-                "/readyz": Route(readyz(house), ("GET", "HEAD")),
+                "/audit/head": Route(head.handle, ("GET", "HEAD")),
+                "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
                 "/openapi.json": Route(openapi, ("GET", "HEAD")),
             }
         ),

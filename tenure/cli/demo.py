@@ -22,7 +22,7 @@ from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
 from tenure.store.connection import UntrustedStoreError, connect
-from tenure.store.vault import new_master_key
+from tenure.store.masters import new_master_key
 
 APP_KEY = "com.example.demo"
 

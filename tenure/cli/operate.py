@@ -15,8 +15,8 @@ from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
 from tenure.domain.qsh import canonical_request, request_hash
 from tenure.projections import tenants
 from tenure.settings import KeySettings, StoreSettings
+from tenure.store.masters import new_master_key
 from tenure.store.tokens import SCOPES, ApiTokens
-from tenure.store.vault import new_master_key
 from tenure.wiring import open_vault
 
 keys_app = typer.Typer(no_args_is_help=True, help="The master key.")

@@ -20,8 +20,8 @@ from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
 from tenure.store.decisions import SqliteDecisions
+from tenure.store.masters import new_master_key
 from tenure.store.sqlite import SqliteLog
-from tenure.store.vault import new_master_key
 
 APP_KEY = "com.example.app"
 BASE_URL = "https://app.example.com"
