@@ -1,8 +1,9 @@
 """Counts and digests decisions, so that the log can vouch for a file that may be changed.
 
-A span is the ids after one and up to another (ids sort by time; the ends need not be ids of decisions). Its digest is
-SHA-256 over every named column of its decisions in the order of their ids, each as a netstring; the columns' names are
-kept with it, so that a column added later changes no old digest.
+A span is the ids after one and up to another (ids sort by time; the ends need not be ids of decisions). Accepted and
+refused are counted apart, because retention lets the oldest of each go at its own time. A digest is SHA-256 over every
+named column of its decisions in the order of their ids, each as a netstring; the columns' names are kept with it, so
+that a column added later changes no old digest.
 """
 
 import hashlib
@@ -12,26 +13,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenure.store.connection import connect
-from tenure.store.decisions import KEPT
 
 _YIELD_EVERY = 2_000
+_BLUR_S = 120.0  # ids and commits may be in another order, by less than this
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The decisions after one id (exclusive) up to another (inclusive): how many, and their digest in hex."""
+    """The decisions after one id (exclusive) up to another (inclusive): how many, and their digests in hex."""
 
     after: str
     until: str
-    count: int
-    digest: str
+    accepted: int
+    accepted_digest: str
+    refused: int
+    refused_digest: str
     columns: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many in all."""
+        return self.accepted + self.refused
 
 
 def id_at(unix_seconds: float) -> str:
     """The lowest id a decision of that moment can have (UUIDv7)."""
     text = f"{max(0, int(unix_seconds * 1000)):012x}"
     return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
+
+
+def time_of(decision: str) -> float:
+    """Unix seconds of an id; 0 if it is none."""
+    try:
+        return int(decision[:13].replace("-", ""), 16) / 1000
+    except ValueError:
+        return 0.0
 
 
 class DecisionDigests:
@@ -54,34 +70,48 @@ class DecisionDigests:
         names = tuple(columns if columns is not None else self.columns())
         if not names or not set(names) <= set(self.columns()):
             raise ValueError("the decisions lack columns they were counted with")
-        digest, count = hashlib.sha256(), 0
+        digests = {False: hashlib.sha256(), True: hashlib.sha256()}
+        counts = {False: 0, True: 0}
         rows = self._execute(
-            f"SELECT {', '.join(names)} FROM decisions WHERE decision > ? AND decision <= ? ORDER BY decision",
+            f"SELECT verdict = 'refused', {', '.join(names)} FROM decisions "
+            "WHERE decision > ? AND decision <= ? ORDER BY decision",
             (after, until),
         )
-        for row in rows:
-            raws = [str(piece).encode() for piece in row]
-            digest.update(b"".join(b"%d:%b," % (len(raw), raw) for raw in raws))
-            count += 1
-            if count % _YIELD_EVERY == 0:
+        for refused, *columns_ in rows:
+            raws = [str(piece).encode() for piece in columns_]
+            digests[bool(refused)].update(b"".join(b"%d:%b," % (len(raw), raw) for raw in raws))
+            counts[bool(refused)] += 1
+            if sum(counts.values()) % _YIELD_EVERY == 0:
                 time.sleep(0.001)  # calls are being answered in the same process
-        return Span(after, until, count, digest.hexdigest(), names)
+        return Span(
+            after, until, counts[False], digests[False].hexdigest(), counts[True], digests[True].hexdigest(), names
+        )
 
     def problem(self, span: Span) -> str:
         """How the decisions of a span differ from what was counted, in words; empty if they do not.
 
-        What is older than everything kept may have been dropped to bound the file, if it is full; that is not held
-        against it.
+        What is older than the oldest that is kept of its verdict is taken as gone by retention.
         """
         try:
             now = self.span(span.after, span.until, span.columns)
         except ValueError as error:
             return str(error)
-        if (now.count, now.digest) == (span.count, span.digest):
-            return ""
-        oldest, kept = self._execute("SELECT coalesce(min(decision), ''), count(*) FROM decisions").fetchone()
-        if now.count < span.count and kept >= KEPT and oldest > span.after:
-            return ""
-        if now.count != span.count:
-            return f"there are {now.count} decisions after {span.after or 'the first'}, {span.count} were counted"
-        return f"the decisions after {span.after or 'the first'} are not those that were counted"
+        when = f"between {_when(span.after)} and {_when(span.until)}"
+        for verdict, then, there, same in (
+            ("accepted", span.accepted, now.accepted, span.accepted_digest == now.accepted_digest),
+            ("refused", span.refused, now.refused, span.refused_digest == now.refused_digest),
+        ):
+            if same or (there < then and self._let_go(verdict, span.after)):
+                continue
+            if there != then:
+                return f"{there} {verdict} decisions {when} are there, {then} were counted"
+            return f"the {verdict} decisions {when} are not those that were counted"
+        return ""
+
+    def _let_go(self, verdict: str, after: str) -> bool:
+        (oldest,) = self._execute("SELECT min(decision) FROM decisions WHERE verdict = ?", (verdict,)).fetchone()
+        return oldest is not None and time_of(oldest) + _BLUR_S > time_of(after)
+
+
+def _when(decision: str) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_of(decision)))

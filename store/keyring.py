@@ -20,18 +20,9 @@ from pysqlite3 import OperationalError
 from sqlite_utils import Database
 
 from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate
-from tenure.store.masters import (
-    DEPOSITED,
-    DIRECT,
-    MasterKey,
-    WrongMasterError,
-    deposit,
-    new_deposit_box,
-    withdraw,
-)
+from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
 from tenure.store.sqlite import utc_now
 
-BATCH = 500
 CLEAN_DEADLINE_S = 10.0
 
 
@@ -127,18 +118,18 @@ class KeyRing:
     def _make(self, app_key: str, client_key: str, purpose: str) -> str:
         key_id, raw = os.urandom(8).hex(), os.urandom(32)
         self.execute("INSERT INTO data_keys VALUES (?, ?, ?, ?, ?)", (key_id, purpose, app_key, client_key, utc_now()))
-        context = _context(purpose, app_key, client_key, key_id)
+        context = wrap_context(purpose, app_key, client_key, key_id)
         # in this transaction: a master that has gone meanwhile must not be the only one to open a new key
         check_master(self.masters(), self.master.id)
         for other in self.masters():
-            self._keep(key_id, other, self._wrap_for(other, raw, context))
+            self.keep(key_id, other, self._wrap_for(other, raw, context))
         return key_id
 
     def _wrap_for(self, master_id: str, raw: bytes, context: bytes) -> bytes:
         if master_id == self.master.id:
             return DIRECT + self.master.wrap(raw, context)
         row = self.execute("SELECT deposit_public FROM master_keys WHERE master_id = ?", (master_id,)).fetchone()
-        public = self._unwrap_own(row[0], _box_context(master_id, "public"))
+        public = self._unwrap_own(row[0], box_context(master_id, "public"))
         return DEPOSITED + deposit(public, raw, context)
 
     def _unwrap_own(self, wrapped: bytes, context: bytes) -> bytes:
@@ -147,7 +138,8 @@ class KeyRing:
         except WrongMasterError:
             raise UntrustedStoreError("the key store's master keys do not belong together; restore keys.db") from None
 
-    def _keep(self, key_id: str, master_id: str, wrapped: bytes) -> None:
+    def keep(self, key_id: str, master_id: str, wrapped: bytes) -> None:
+        """Stores a wrap."""
         self.execute("INSERT OR REPLACE INTO wrapped_keys VALUES (?, ?, ?)", (key_id, master_id, wrapped))
 
     def raw(self, key_id: str) -> bytes | None:
@@ -163,7 +155,7 @@ class KeyRing:
         if wrapped is None:
             check_master(self.masters(), self.master.id)
         try:
-            return self._open(wrapped or b"", _context(purpose, app_key, client_key, key_id))
+            return self._open(wrapped or b"", wrap_context(purpose, app_key, client_key, key_id))
         except WrongMasterError:
             raise UntrustedStoreError(f"the key of tenant {client_key} does not open under this master key") from None
 
@@ -174,7 +166,7 @@ class KeyRing:
         if form != DEPOSITED:
             raise WrongMasterError
         row = self.execute("SELECT deposit_private FROM master_keys WHERE master_id = ?", (self.master.id,)).fetchone()
-        private = self._unwrap_own(row[0] if row else b"", _box_context(self.master.id, "private"))
+        private = self._unwrap_own(row[0] if row else b"", box_context(self.master.id, "private"))
         return withdraw(private, body, context)
 
     # -- erasure
@@ -227,93 +219,6 @@ class KeyRing:
         busy, _, _ = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    # -- rotation
-
-    def begin_rotation(self, new: MasterKey) -> None:
-        """The new master comes in: from now on every new key is wrapped for it too. Can be done again."""
-        with self.transaction():
-            states = self.masters()
-            check_master(states, self.master.id)
-            if states.get(new.id) == "former" or new.id == self.master.id:
-                raise UntrustedStoreError("that file holds the master key that is to be replaced; name a new file")
-            if new.id in states:
-                return
-            if "former" in states.values():
-                raise UntrustedStoreError("the last rotation is not over; run: tenure keys retire, then rotate again")
-            for abandoned in (name for name, state in states.items() if state == "incoming"):
-                self.execute("DELETE FROM wrapped_keys WHERE master_id = ?", (abandoned,))
-                self.execute("DELETE FROM master_keys WHERE master_id = ?", (abandoned,))
-            self._set_boxes(self.master, new)
-
-    def _set_boxes(self, old: MasterKey, new: MasterKey) -> None:
-        self.execute("INSERT INTO master_keys VALUES (?, 'incoming', ?, x'', x'')", (new.id, utc_now()))
-        for owner, other in ((old, new), (new, old)):
-            box = new_deposit_box()
-            self.execute(
-                "UPDATE master_keys SET deposit_private = ?, deposit_public = ? WHERE master_id = ?",
-                (owner.wrap(box.private, _box_context(owner.id, "private")),
-                 other.wrap(box.public, _box_context(owner.id, "public")), owner.id),
-            )  # fmt: skip
-
-    def rewrap_some(self, new: MasterKey) -> int:
-        """Wraps up to BATCH more keys for the new master; how many, 0 when all are."""
-        with self.transaction():
-            rows = self.execute(
-                "SELECT key_id, purpose, app_key, client_key FROM data_keys WHERE NOT EXISTS (SELECT 1 FROM "
-                "wrapped_keys WHERE wrapped_keys.key_id = data_keys.key_id AND master_id = ?) LIMIT ?",
-                (new.id, BATCH),
-            ).fetchall()
-            for key_id, purpose, app_key, client_key in rows:
-                raw = self.raw(key_id)
-                assert raw is not None  # noqa: S101 (read in this transaction)
-                context = _context(purpose, app_key, client_key, key_id)
-                self._keep(key_id, new.id, DIRECT + new.wrap(raw, context))
-            return len(rows)
-
-    def finish_rotation(self, new: MasterKey) -> bool:
-        """The new master is current, the old one former; False if that was so already."""
-        with self.transaction():
-            if self.masters().get(new.id) != "incoming":
-                return False
-            self.execute("UPDATE master_keys SET state = 'former' WHERE state = 'current'")
-            self.execute("UPDATE master_keys SET state = 'current' WHERE master_id = ?", (new.id,))
-            return True
-
-    def retire(self) -> tuple[str, int] | None:
-        """Destroys what the former master wrapped: its id and how many wraps; None if there is no former one.
-
-        To be run under the current one; UntrustedStoreError if a key would be lost. Call `clean` after it.
-        """
-        with self.transaction():
-            states = self.masters()
-            if states.get(self.master.id) != "current":
-                raise UntrustedStoreError("the master key configured is not the current one; set the new one first")
-            former = next((name for name, state in states.items() if state == "former"), None)
-            if former is None:
-                return None
-            (lost,) = self.execute(
-                "SELECT count(*) FROM data_keys WHERE NOT EXISTS (SELECT 1 FROM wrapped_keys "
-                "WHERE wrapped_keys.key_id = data_keys.key_id AND master_id = ?)", (self.master.id,)
-            ).fetchone()  # fmt: skip
-            if lost:
-                raise UntrustedStoreError(f"{lost} keys are wrapped by the old master key only; rotate again first")
-            self._take_deposits()
-            gone = self.execute("DELETE FROM wrapped_keys WHERE master_id = ?", (former,)).rowcount
-            self.execute("DELETE FROM master_keys WHERE master_id = ?", (former,))
-            return former, int(gone)
-
-    def _take_deposits(self) -> None:
-        # the next rotation makes new boxes
-        rows = self.execute(
-            "SELECT key_id, purpose, app_key, client_key FROM data_keys JOIN wrapped_keys USING (key_id) "
-            "WHERE master_id = ? AND substr(wrapped, 1, 1) = ?", (self.master.id, DEPOSITED)
-        ).fetchall()  # fmt: skip
-        for key_id, purpose, app_key, client_key in rows:
-            raw = self.raw(key_id)
-            assert raw is not None  # noqa: S101 (read in this transaction)
-            context = _context(purpose, app_key, client_key, key_id)
-            self._keep(key_id, self.master.id, DIRECT + self.master.wrap(raw, context))
-
 
 def check_master(states: dict[str, str], master_id: str) -> None:
     """Refuses a master key that is not in force."""
@@ -333,11 +238,11 @@ def netstrings(*pieces: str) -> bytes:
     return b"".join(b"%d:%b," % (len(raw), raw) for raw in (piece.encode() for piece in pieces))
 
 
-def _context(purpose: str, app_key: str, client_key: str, key_id: str) -> bytes:
+def wrap_context(purpose: str, app_key: str, client_key: str, key_id: str) -> bytes:
     return netstrings(f"{purpose} key", app_key, client_key, key_id)
 
 
-def _box_context(master_id: str, half: str) -> bytes:
+def box_context(master_id: str, half: str) -> bytes:
     return netstrings("deposit box", master_id, half)
 
 

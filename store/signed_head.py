@@ -87,18 +87,19 @@ class HeadSigner:
             "INSERT OR IGNORE INTO signed_head VALUES (1, ?, ?, 0, ?, '', '')",
             (f"{app_key}/{os.urandom(4).hex()}", public, GENESIS),
         )
-        if self._last().verifier.public != public:
+        if self.last().verifier.public != public:
             raise UntrustedStoreError("the head's public key is not that of its signing key; restore keys.db")
         return raw
 
-    def _last(self) -> SignedHead:
+    def last(self) -> SignedHead:
+        """The head signed last."""
         row = self._ring.execute(_READ).fetchone()
         return SignedHead(Verifier(row[0], row[1]), *row[2:])
 
     def sign(self, log: Heads) -> SignedHead:
         """The log's head, signed and remembered; HeadRefusedError if it does not extend the one before."""
         with self._ring.transaction():
-            last = self._last()
+            last = self.last()
             why = does_not_extend(log, last.position, last.hash)
             if why:
                 raise HeadRefusedError(why)
@@ -107,12 +108,12 @@ class HeadSigner:
                 return last
             note = sign(Checkpoint(last.verifier.name, position, digest), self._private)
             self._remember(position, digest, note)
-            return self._last()
+            return self.last()
 
     def start_again(self) -> SignedHead:
         """Forgets the head signed last, because an older log was put back on purpose; what it was."""
         with self._ring.transaction():
-            last = self._last()
+            last = self.last()
             self._remember(0, GENESIS, "")
         return last
 

@@ -76,6 +76,11 @@ class SqliteLog:
         connection: Transaction = self._database.conn
         return connection
 
+    @property
+    def database(self) -> Database:
+        """The file behind sqlite-utils, for whoever checks its schema."""
+        return self._database
+
     def close(self) -> None:
         """Closes the connection."""
         self._database.close()

@@ -6,8 +6,8 @@ thousand texts in its life, far from the 2^32 up to which random ones may be tru
 (`store.keyring`); a backup of the log never holds them, and forgetting a tenant is destroying its key. A fingerprint is
 an HMAC under the tenant's key: people may compare it, nobody can guess from it.
 
-Data keys in use are kept in memory. Whether a tenant still has its key is always asked of the file; keys kept here are
-dropped within `KEPT_S` of an erasure in any process (`refresh`), by the file's change counter.
+Data keys in use are kept in memory. Whether a tenant has its key is always asked of the file, and is to be asked
+(`has_key` or `ensure_key`) before anything is sealed for an append. Keys kept here are dropped within `KEPT_S` of an erasure in any process (`refresh`), by the file's change counter.
 """
 
 import base64
@@ -67,12 +67,16 @@ class Vault:
             self._keys.clear()
 
     def has_key(self, app_key: str, client_key: str) -> bool:
-        """Whether the tenant has a key now, by the file."""
-        return self._ring.key_id(app_key, client_key) is not None
+        """Whether the tenant has a key now, by the file; one kept here that is another is dropped."""
+        key_id = self._ring.key_id(app_key, client_key)
+        self._drop_unless(app_key, client_key, key_id)
+        return key_id is not None
 
     def ensure_key(self, app_key: str, client_key: str) -> None:
         """Makes the tenant's key if it has none; committed when it returns."""
-        key_id = self._ring.ensure(app_key, client_key)
+        self._drop_unless(app_key, client_key, self._ring.ensure(app_key, client_key))
+
+    def _drop_unless(self, app_key: str, client_key: str, key_id: str | None) -> None:
         kept = self._keys.get((app_key, client_key))
         if kept is not None and kept.key_id != key_id:
             del self._keys[app_key, client_key]

@@ -40,28 +40,41 @@ class Forgotten:
 
 
 def forget(
-    log: SqliteLog, ring: KeyRing, tenant: Tenant, *, by: str, origin: str, why: str, installed_too: bool = False
-) -> Forgotten | None:
-    """Erases one tenant; None if it was erased already. StillInstalledError unless `installed_too`."""
-    done: dict[str, bool] = {}
+    log: SqliteLog,
+    ring: KeyRing,
+    chosen: Sequence[Tenant],
+    *,
+    by: str,
+    origin: str,
+    why: str,
+    installed_too: bool = False,
+) -> list[Forgotten]:
+    """Erases tenants, all under one lock; those erased already are passed over. StillInstalledError before anything is
+    done if one is installed, unless `installed_too`.
+    """
+    clean = True
 
     def decide() -> Sequence[Append]:
-        now = SecurityContexts(log.connection).get(tenant.app_key, tenant.client_key)
-        if now is None or now.erased_at:
-            return []
-        if now.installed and not installed_too:
-            raise StillInstalledError(f"{now.client_key} has not uninstalled the app")
-        if ring.erase(now.app_key, now.client_key, by, origin, why) is not None:
-            done["clean"] = ring.clean()
-        mark = ring.erasure_of(key_id_of(now.secret.sealed))
-        if mark is None:
-            raise OursError(Reason.STORE_UNAVAILABLE, f"{now.client_key}'s secret is not under the key in keys.db")
-        return [_erased(log, mark)]
+        nonlocal clean
+        contexts = SecurityContexts(log.connection)
+        current = [contexts.get(tenant.app_key, tenant.client_key) for tenant in chosen]
+        now = [tenant for tenant in current if tenant is not None and not tenant.erased_at]
+        for tenant in now:
+            if tenant.installed and not installed_too:
+                raise StillInstalledError(f"{tenant.client_key} has not uninstalled the app")
+        for tenant in now:
+            ring.erase(tenant.app_key, tenant.client_key, by, origin, why)
+        clean = ring.clean()
+        return [_erased(log, _mark(ring, tenant)) for tenant in now]
 
-    results = log.append_under_lock(decide)
-    if not results:
-        return None
-    return _forgotten(results[0], done.get("clean", True))
+    return [_forgotten(result, clean) for result in log.append_under_lock(decide)]
+
+
+def _mark(ring: KeyRing, tenant: Tenant) -> Erasure:
+    mark = ring.erasure_of(key_id_of(tenant.secret.sealed))
+    if mark is None:
+        raise OursError(Reason.STORE_UNAVAILABLE, f"the secret of {tenant.client_key} is under a key unknown here")
+    return mark
 
 
 def _erased(log: SqliteLog, mark: Erasure) -> Append:

@@ -3,7 +3,8 @@
 import typer
 
 from tenure import __version__
-from tenure.cli import audit, demo, operate
+from tenure.cli import audit, backup, demo, erase, keys, operate
+from tenure.cli import log as log_commands
 from tenure.cli.serve import serve
 
 app = typer.Typer(
@@ -35,7 +36,10 @@ app.add_typer(audit.tenant_app, name="tenant", rich_help_panel="Audit")
 app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
 app.command(rich_help_panel="Audit")(audit.decisions)
-app.add_typer(operate.keys_app, name="keys", rich_help_panel="Operate")
+app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
+app.command(rich_help_panel="Operate")(backup.backup)
+app.command(rich_help_panel="Operate")(erase.erase)
+app.add_typer(keys.keys_app, name="keys", rich_help_panel="Operate")
 app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")
 
 

@@ -1,9 +1,7 @@
-"""Operate: keys and API tokens; and the two commands that need a secret or none: sign and qsh."""
+"""Operate: API tokens; and the two commands that need a secret or none: sign and qsh."""
 
-import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,30 +13,10 @@ from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
 from tenure.domain.qsh import canonical_request, request_hash
 from tenure.projections import tenants
 from tenure.settings import KeySettings, StoreSettings
-from tenure.store.masters import new_master_key
 from tenure.store.tokens import SCOPES, ApiTokens
 from tenure.wiring import open_vault
 
-keys_app = typer.Typer(no_args_is_help=True, help="The master key.")
 tokens_app = typer.Typer(no_args_is_help=True, help="API tokens.")
-
-
-@keys_app.command("create")
-def keys_create(
-    file: Annotated[Path | None, typer.Argument(help="Write it to this new file, 0600.")] = None, as_json: Json = False
-) -> None:
-    """A new master key. Example: tenure keys create master.key"""
-    key = new_master_key()
-    if file is None:
-        emit({"key": key}, True) if as_json else typer.echo(key)
-        return
-    try:
-        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise fail(f"{file}: {error.strerror}; a key is never written over a file that exists", 2) from None
-    with os.fdopen(handle, "w") as out:
-        out.write(key + "\n")
-    emit({"file": str(file)}, True) if as_json else typer.echo(f"wrote {file}; set TENURE_MASTER_KEY_FILE={file}")
 
 
 @tokens_app.command("create")
