@@ -7,7 +7,8 @@ thousand texts in its life, far from the 2^32 up to which random ones may be tru
 an HMAC under the tenant's key: people may compare it, nobody can guess from it.
 
 Data keys in use are kept in memory. Whether a tenant has its key is always asked of the file, and is to be asked
-(`has_key` or `ensure_key`) before anything is sealed for an append. Keys kept here are dropped within `KEPT_S` of an erasure in any process (`refresh`), by the file's change counter.
+(`has_key` or `ensure_key`) before anything is sealed for an append. Keys kept here are dropped within `KEPT_S` of an
+erasure in any process (`refresh`), by the file's change counter.
 """
 
 import base64

@@ -39,7 +39,7 @@ def opener(house: House) -> Vault:
 
 
 def test_only_an_uninstalled_tenant_is_erased_unless_it_is_said(house: House) -> None:
-    """A tenant that has not uninstalled is refused with what to do; --installed erases it, and its calls are refused."""
+    """A tenant that has not uninstalled is refused with what to do; --installed erases it all the same."""
     site = house.installed()
     refused = tenure(house.folder, house.settings, "erase", site.client_key, "--yes", status=2)
     assert "--installed" in refused.stderr
