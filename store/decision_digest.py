@@ -15,18 +15,21 @@ from pathlib import Path
 from tenure.store.connection import connect
 
 _YIELD_EVERY = 2_000
-_BLUR_S = 120.0  # ids and commits may be in another order, by less than this
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The decisions after one id (exclusive) up to another (inclusive): how many, and their digests in hex."""
+    """The decisions after one id (exclusive) up to another (inclusive): of each verdict how many, the first one's id
+    (empty: none) and their digest in hex.
+    """
 
     after: str
     until: str
     accepted: int
+    accepted_first: str
     accepted_digest: str
     refused: int
+    refused_first: str
     refused_digest: str
     columns: tuple[str, ...]
 
@@ -71,46 +74,49 @@ class DecisionDigests:
         if not names or not set(names) <= set(self.columns()):
             raise ValueError("the decisions lack columns they were counted with")
         digests = {False: hashlib.sha256(), True: hashlib.sha256()}
-        counts = {False: 0, True: 0}
+        counts, firsts = {False: 0, True: 0}, {False: "", True: ""}
         rows = self._execute(
-            f"SELECT verdict = 'refused', {', '.join(names)} FROM decisions "
+            f"SELECT verdict = 'refused', decision, {', '.join(names)} FROM decisions "
             "WHERE decision > ? AND decision <= ? ORDER BY decision",
             (after, until),
         )
-        for refused, *columns_ in rows:
+        for refused, decision, *columns_ in rows:
+            firsts[bool(refused)] = firsts[bool(refused)] or decision
             raws = [str(piece).encode() for piece in columns_]
             digests[bool(refused)].update(b"".join(b"%d:%b," % (len(raw), raw) for raw in raws))
             counts[bool(refused)] += 1
             if sum(counts.values()) % _YIELD_EVERY == 0:
                 time.sleep(0.001)  # calls are being answered in the same process
         return Span(
-            after, until, counts[False], digests[False].hexdigest(), counts[True], digests[True].hexdigest(), names
-        )
+            after, until, counts[False], firsts[False], digests[False].hexdigest(),
+            counts[True], firsts[True], digests[True].hexdigest(), names,
+        )  # fmt: skip
 
     def problem(self, span: Span) -> str:
         """How the decisions of a span differ from what was counted, in words; empty if they do not.
 
-        What is older than the oldest that is kept of its verdict is taken as gone by retention.
+        Retention lets the oldest of a verdict go, so a span that has lost its first one is not held against the file.
         """
         try:
             now = self.span(span.after, span.until, span.columns)
         except ValueError as error:
             return str(error)
         when = f"between {_when(span.after)} and {_when(span.until)}"
-        for verdict, then, there, same in (
-            ("accepted", span.accepted, now.accepted, span.accepted_digest == now.accepted_digest),
-            ("refused", span.refused, now.refused, span.refused_digest == now.refused_digest),
-        ):
-            if same or (there < then and self._let_go(verdict, span.after)):
+        for verdict, first, then, there, same in (
+            ("accepted", span.accepted_first, span.accepted, now.accepted,
+             span.accepted_digest == now.accepted_digest),
+            ("refused", span.refused_first, span.refused, now.refused, span.refused_digest == now.refused_digest),
+        ):  # fmt: skip
+            if same or (there < then and self._let_go(verdict, first)):
                 continue
             if there != then:
                 return f"{there} {verdict} decisions {when} are there, {then} were counted"
             return f"the {verdict} decisions {when} are not those that were counted"
         return ""
 
-    def _let_go(self, verdict: str, after: str) -> bool:
+    def _let_go(self, verdict: str, first: str) -> bool:
         (oldest,) = self._execute("SELECT min(decision) FROM decisions WHERE verdict = ?", (verdict,)).fetchone()
-        return oldest is not None and time_of(oldest) + _BLUR_S > time_of(after)
+        return oldest is not None and oldest > first
 
 
 def _when(decision: str) -> str:

@@ -43,7 +43,7 @@ def test_the_head_is_for_audit_tokens_and_moves_with_the_log(tmp_path: Path) -> 
 
 
 def test_a_rolled_back_log_gets_no_head(tmp_path: Path) -> None:
-    """With an older copy in place /audit/head is 409 and verify names the first missing position, until it is accepted."""
+    """With an older copy in place the head is 409 and verify names what is missing first, until it is accepted."""
     with House(tmp_path) as house:
         token = told(tmp_path, house.settings, "tokens", "create", "auditor", "--scope", "audit")["token"]
         house.installed()

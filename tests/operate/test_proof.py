@@ -14,6 +14,7 @@ import pytest
 
 from support.store_support import NAMES, foreign, make_log, rehash, rows_of, write_export, write_rows
 from tenure.domain.chain import walk
+from tenure.domain.checkpoint import Verifier
 from tenure.settings import KeySettings
 from tenure.store.evidence import stored_rows
 from tenure.store.masters import GivenMaster
@@ -92,7 +93,7 @@ def test_every_bit_of_a_small_log_is_covered(tmp_path: Path) -> None:
 
 def test_every_bit_of_an_export_is_covered(tmp_path: Path) -> None:
     """Any single bit of an export flipped is found, at the position of the line it is in."""
-    make_log(tmp_path / "events.db", 3, tenants=2)
+    make_log(tmp_path / "events.db", 2, tenants=1)
     file = tmp_path / "log.ndjson"
     write_export(file, rows_of(tmp_path / "events.db"))
     assert verify_export(file, None, None).ok
@@ -113,7 +114,7 @@ def test_bits_of_the_file_are_covered(tmp_path: Path) -> None:
     rows, raw = rows_of(tmp_path / "events.db"), (tmp_path / "events.db").read_bytes()
     chance, spoiled = random.Random(7), tmp_path / "spoiled.db"
     begin = raw.index(b"com.example.app") // 4096 * 4096
-    for _ in range(400):
+    for _ in range(250):
         bit = chance.randrange(begin * 8, (begin + 4096) * 8)
         changed = bytearray(raw)
         changed[bit // 8] ^= 1 << bit % 8
@@ -196,7 +197,7 @@ def test_a_rolled_back_log_is_found_and_no_head_signed(copy: Path) -> None:
     (copy / "events.db").unlink()
     make_log(copy / "events.db", 2000)
     found = check(copy, note)
-    assert found.walk.bad == 2001 or found.walk.bad <= 2000
+    assert found.walk.bad == 2001
     with pytest.raises(HeadRefusedError):
         sign(copy)
 
@@ -215,7 +216,7 @@ def sign_of(folder: Path) -> str:
     return last.note
 
 
-def _verifier(folder: Path):  # type: ignore[no-untyped-def]
+def _verifier(folder: Path) -> Verifier:
     last = last_signed(folder / "keys.db")
     assert last is not None
     return last.verifier

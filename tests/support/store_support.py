@@ -7,29 +7,42 @@ import pysqlite3
 
 from tenure.domain.chain import GENESIS, chain_hash
 from tenure.domain.events import Draft, EventType, Installed, Switched
-from tenure.domain.ports import Append
-from tenure.projections.security_context import SecurityContextProjector, schema
-from tenure.store.codec import COLUMNS, encode
+from tenure.projections.fsck import fold
+from tenure.projections.security_context import schema, to_row
+from tenure.store.codec import COLUMNS, decode, encode
+from tenure.store.connection import schema_of, statements
 from tenure.store.evidence import export_line
-from tenure.store.sqlite import SqliteLog, open_log
+from tenure.store.sqlite import open_log
 
 APP = "com.example.app"
 NAMES = (*COLUMNS, "hash")
 
 
-def make_log(path: Path, events: int, tenants: int = 100, batch: int = 5000) -> None:
-    """A log of so many events with its projection: an install of each tenant, then switches in turn."""
+def make_log(path: Path, events: int, tenants: int = 100) -> None:
+    """A log of so many events with its projection: an install of each tenant, then switches in turn. Written at once
+    and past the triggers, which stand again afterwards.
+    """
     open_log(path, [schema()])
-    log = SqliteLog(path, [SecurityContextProjector()])
-    versions = [0] * tenants
-    for start in range(0, events, batch):
-        requests = []
-        for number in range(start, min(start + batch, events)):
-            who = number % tenants
-            requests.append(Append(APP, f"tenant-{who}", versions[who], _draft(number, versions[who]), None))
-            versions[who] += 1
-        log.append(requests)
-    log.close()
+    versions, made, previous = [0] * tenants, [], GENESIS
+    for number in range(events):
+        who = number % tenants
+        draft = _draft(number, versions[who])
+        versions[who] += 1
+        time = f"2026-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}.000000Z"
+        head = (number + 1, versions[who], str(draft.type), APP, f"tenant-{who}", time)
+        columns = (*head, *encode(draft), "")
+        previous = chain_hash(previous, columns)
+        made.append((*columns, previous))
+    triggers = [line for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")]
+    write_rows(path, made)
+    connection = pysqlite3.connect(str(path), isolation_level=None)
+    connection.execute("BEGIN")
+    for tenant in fold(map(decode, made)).values():
+        connection.execute(f"INSERT INTO security_contexts VALUES ({', '.join('?' * 25)})", to_row(tenant))
+    for trigger in triggers:
+        connection.execute(trigger.rstrip(";"))
+    connection.execute("COMMIT")
+    connection.close()
 
 
 def _draft(number: int, version: int) -> Draft:
@@ -37,11 +50,6 @@ def _draft(number: int, version: int) -> Draft:
         data = Installed(f"https://site-{number}.atlassian.net", f"1.{number:016x}.nonce.sealed", f"{number:016x}")
         return Draft(EventType.INSTALLED, {"kind": "rs256", "kid": "k"}, data)
     return Draft(EventType.ENABLED if version % 2 else EventType.DISABLED, {"kind": "hs256"}, Switched())
-
-
-def columns_of(draft: Draft) -> tuple[str, str, str]:
-    """The stored texts proof, changed and data."""
-    return encode(draft)
 
 
 def foreign(path: Path) -> Any:
