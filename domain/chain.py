@@ -13,11 +13,7 @@ GENESIS = "0" * 64
 
 def chain_hash(previous: str, columns: Iterable[str | int]) -> str:
     """The hash of an event's columns behind the event of hash `previous` (`GENESIS` for the first)."""
-    digest = hashlib.sha256()
-    for piece in (previous, *columns):
-        raw = str(piece).encode()
-        digest.update(b"%d:%b," % (len(raw), raw))
-    return digest.hexdigest()
+    return _hash(previous.encode(), [str(piece).encode() for piece in columns]).decode()
 
 
 @dataclass(slots=True)

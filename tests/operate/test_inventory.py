@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_an_outsider_checks_a_head_with_a_few_lines(tmp_path: Path) -> None:
     fine = outsider(tmp_path, "copy.db")
     assert (fine.returncode, fine.stdout) == (0, "the log is what it was at position 50\n"), fine.stderr
     rows = rows_of(tmp_path / "copy.db")
-    changed = [*rows[:20], (*rows[20][:8], "{}", *rows[20][9:]), *rows[21:]]
+    changed = [*rows[:20], (*rows[20][:5], "2020-01-01T00:00:00.000000Z", *rows[20][6:]), *rows[21:]]
     for wrong, said in ((changed, "position 21"), (rows[:40], "not the one"), (rehash(changed), "not the one")):
         write_rows(tmp_path / "copy.db", wrong)
         run = outsider(tmp_path, "copy.db")
@@ -105,15 +106,17 @@ def test_a_backup_is_whole_private_and_never_over_a_file(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["events.db", "events.db-wal", "keys.db", "keys.db-shm", "decisions.db"])
 def test_looser_files_are_refused(tmp_path: Path, name: str) -> None:
     """A file of the store that others may read is named, with the command that closes it."""
-    for path, opened in (("events.db", open_log), ("decisions.db", open_decisions)):
-        opened(tmp_path / path)
+    openers: dict[str, Callable[[Path], object]] = {
+        "events.db": open_log, "keys.db": open_keys, "decisions.db": open_decisions,
+    }  # fmt: skip
+    open_log(tmp_path / "events.db")
+    open_decisions(tmp_path / "decisions.db")
     open_keys(tmp_path / "keys.db").close()
     (tmp_path / name).touch()
     (tmp_path / name).chmod(0o644)
     store = name.split("-", maxsplit=1)[0]
-    opener = {"events.db": open_log, "keys.db": open_keys, "decisions.db": open_decisions}[store]
     with pytest.raises(UntrustedStoreError, match="chmod 600"):
-        opener(tmp_path / store)
+        openers[store](tmp_path / store)
 
 
 def test_a_copy_of_the_log_holds_no_key(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_the_pinned_key_stays_however_many_are_used(tmp_path: Path) -> None:
     vault.close()
 
 
+@pytest.mark.timeout(300)
 def test_rotation_under_load_loses_nobody(tmp_path: Path) -> None:
     """While sites install and call, the key is rotated by a command killed in the middle and run again; after restart
     and retirement every tenant works, the old key starts nothing and the log is what it was.

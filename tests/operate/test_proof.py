@@ -257,6 +257,7 @@ def test_an_export_with_json_members_is_read_alike(large: Path, tmp_path: Path) 
     assert (found.ok, found.walk.events) == (True, 3000)
 
 
+@pytest.mark.timeout(300)
 def test_a_hundred_thousand_events_take_seconds(tmp_path: Path) -> None:
     """100,000 events are verified, projections and all, in under 5 s of processor time."""
     make_log(tmp_path / "events.db", 100_000, tenants=1000)
