@@ -12,6 +12,7 @@ erasure in any process (`refresh`), by the file's change counter.
 """
 
 import base64
+import binascii
 import hmac
 import os
 import time
@@ -30,6 +31,7 @@ __all__ = ("CACHED_KEYS", "KEPT_S", "Vault", "key_id_of", "new_master_key")
 
 CACHED_KEYS = 4096
 KEPT_S = 1.0
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class _DataKey:
     key_id: str
     cipher: AESGCM
     mark: bytes
+    place: bytes
 
 
 class Vault:
@@ -104,7 +107,8 @@ class Vault:
         raw = self._ring.raw(key_id) if key_id is not None else None
         if key_id is None or raw is None:
             raise UntrustedStoreError(f"tenant {client_key} has no key in the key store")
-        key = _DataKey(key_id, AESGCM(raw), hmac.digest(raw, b"tenure fingerprint", "sha256"))
+        key = _DataKey(key_id, AESGCM(raw), hmac.digest(raw, b"tenure fingerprint", "sha256"),
+                       netstrings("sealed field", app_key, client_key))  # fmt: skip
         self._keys[app_key, client_key] = key
         if len(self._keys) > CACHED_KEYS:
             del self._keys[next(place for place in self._keys if place not in self._pinned)]
@@ -114,7 +118,7 @@ class Vault:
         """The sealed text of a field of the event that will have `version`."""
         key = self._key(app_key, client_key)
         nonce = os.urandom(12)
-        sealed = key.cipher.encrypt(nonce, plain, _seal_aad(app_key, client_key, version, name))
+        sealed = key.cipher.encrypt(nonce, plain, _seal_aad(key.place, version, name))
         return f"1.{key.key_id}.{_text(nonce)}.{_text(sealed)}"
 
     def open(self, app_key: str, client_key: str, version: int, name: str, sealed: str) -> bytes:
@@ -124,7 +128,7 @@ class Vault:
             key = self._key(app_key, client_key, key_id)
             if (form, key_id) != ("1", key.key_id):
                 raise ValueError("another form or key")
-            return key.cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _seal_aad(app_key, client_key, version, name))
+            return key.cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _seal_aad(key.place, version, name))
         except (InvalidTag, ValueError):
             raise UntrustedStoreError(f"{name} of tenant {client_key}, version {version}, does not open") from None
 
@@ -138,12 +142,13 @@ def key_id_of(sealed: str) -> str:
     return sealed.split(".", 2)[1] if sealed.count(".") == 3 else ""
 
 
-def _seal_aad(app_key: str, client_key: str, version: int, name: str) -> bytes:
-    return netstrings("sealed field", app_key, client_key, str(version), name)
+def _seal_aad(place: bytes, version: int, name: str) -> bytes:
+    number, field = b"%d" % version, name.encode()
+    return b"%b%d:%b,%d:%b," % (place, len(number), number, len(field), field)
 
 
 def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes:
