@@ -4,7 +4,7 @@ The port in the ASGI scope tells them apart; what is on one is 404 on the other.
 nothing redirects, `/installed/` is not `/installed`. The routes are a dictionary, because the hot ones are few.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -135,12 +135,14 @@ async def healthz(_: Call) -> Answer:
     return Answer(200, b'{"status":"up"}', _JSON)
 
 
-def readyz(readiness: Readiness) -> Handler:
-    """The store answers and the projections are at the head, or 503 with what is wrong."""
+def readyz(readiness: Readiness, notices: Sequence[str] = ()) -> Handler:
+    """The store answers and the projections are at the head, or 503 with what is wrong; `notices` name the settings
+    that widen trust.
+    """
 
     async def handle(_: Call) -> Answer:
         found = readiness.problems()
-        body = {"status": "not ready" if found else "ready", "problems": found}
+        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices)}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 
     return handle

@@ -72,6 +72,7 @@ class Gate:
     def prepare(self) -> None:
         """Makes the dummy secret that unknown tenants are checked against."""
         self._vault.ensure_key(self._app_key, DUMMY)
+        self._vault.pin(self._app_key, DUMMY)
         self._dummy = (
             self._vault.seal(self._app_key, DUMMY, 1, "secret", b"x" * 64),
             self._vault.seal(self._app_key, DUMMY, 2, "secret", b"y" * 64),

@@ -251,6 +251,9 @@ class Lifecycle:
         app_key, client_key = self._p.app_key, payload.client_key
         version = (context.version if context else 0) + 1
         await self._p.keys.ensure_key(app_key, client_key)
+        sealed = context.secret.sealed if context is not None and not context.erased_at else ""
+        if sealed and not self._p.vault.opens(app_key, client_key, sealed):
+            raise OursError(Reason.STORE_UNAVAILABLE, "an erasure of this tenant is not complete")
         personal = ""
         if payload.personal:
             personal = self._p.vault.seal(app_key, client_key, version, "personal", payload.personal.encode())

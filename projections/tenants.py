@@ -1,5 +1,7 @@
 """Finds tenants as people name them: by client key, a site's host name or URL, or an installation id."""
 
+from collections.abc import Iterator
+
 from tenure.domain.ports import Transaction
 from tenure.domain.tenant import Tenant
 from tenure.projections.security_context import from_row, host_of
@@ -27,6 +29,16 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
 def listing(connection: Transaction) -> list[Tenant]:
     """All tenants, newest first."""
     return _where(connection, "1")
+
+
+def uninstalled_before(connection: Transaction, time: str) -> list[Tenant]:
+    """Tenants that are uninstalled since before a stored time and not erased, newest first."""
+    return _where(connection, "installed = 0 AND erased_at = '' AND uninstalled_at < ?", time)
+
+
+def sealed_secrets(connection: Transaction) -> Iterator[tuple[str, str]]:
+    """Client key and sealed secret of every tenant that is not erased."""
+    yield from connection.execute("SELECT client_key, secret FROM security_contexts WHERE erased_at = ''")
 
 
 def _where(connection: Transaction, condition: str, *parameters: str) -> list[Tenant]:

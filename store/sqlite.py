@@ -42,12 +42,17 @@ def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
 
 def check_guards(database: Database) -> None:
     """Refuses a log whose triggers are gone or changed (some tools drop them silently when they rebuild a table)."""
-    wanted = {line.rstrip(";") for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")}
-    missing = [line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers}]
+    missing = missing_guards(database)
     if missing:
         raise UntrustedStoreError(
-            f"the triggers {', '.join(sorted(missing))} are gone or changed: the log may be, too; restore a backup"
+            f"the triggers {', '.join(missing)} are gone or changed: the log may be, too; restore a backup"
         )
+
+
+def missing_guards(database: Database) -> list[str]:
+    """The names of triggers that are gone or changed."""
+    wanted = {line.rstrip(";") for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")}
+    return sorted(line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers})
 
 
 class SqliteLog:
@@ -72,15 +77,24 @@ class SqliteLog:
         connection: Transaction = self._database.conn
         return connection
 
+    @property
+    def database(self) -> Database:
+        """The file behind sqlite-utils, for whoever checks its schema."""
+        return self._database
+
     def close(self) -> None:
         """Closes the connection."""
         self._database.close()
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]:
         """Appends each of the batch or says why not, in one transaction; fsynced when it returns."""
+        return self.append_under_lock(lambda: batch)
+
+    def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
+        """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end."""
         self._execute("BEGIN IMMEDIATE")
         try:
-            results = [self._append_one(request) for request in batch]
+            results = [self._append_one(request) for request in decide()]
             self._execute("COMMIT")
         except BaseException:
             if self._database.conn.in_transaction:
@@ -147,6 +161,11 @@ class SqliteLog:
         """Position and hash of the last event; (0, GENESIS) of an empty log."""
         position, digest = self._execute("SELECT position, hash FROM log_head WHERE id = 1").fetchone()
         return position, digest
+
+    def hash_at(self, position: int) -> str | None:
+        """The hash of the event at a position; None if there is none."""
+        row = self._execute("SELECT hash FROM events WHERE position = ?", (position,)).fetchone()
+        return row[0] if row else None
 
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""

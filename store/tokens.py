@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tenure.domain.times import stored
-from tenure.store.connection import check_permissions, connect, migrate
+from tenure.store.keyring import open_keys
 from tenure.store.sqlite import utc_now
 
 SCOPES = ("audit", "replay", "operate", "sign")
@@ -32,10 +32,7 @@ class ApiTokens:
     """The tokens of one `keys.db`. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        if path.exists():
-            check_permissions(path)
-        self._database = connect(path, create=True)
-        migrate(self._database, "keys")
+        self._database = open_keys(path)
         self._execute = self._database.conn.execute
 
     def close(self) -> None:

@@ -21,6 +21,12 @@ def who() -> tuple[str, str]:
     return account, socket.gethostname()
 
 
+def app_key_of(log: SqliteLog, configured: str | None) -> str:
+    """The app a command works for: the one configured, else that of the log's last event; empty if there is none."""
+    row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
+    return configured or (row[0] if row else "")
+
+
 def note(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> Event:
     """Appends `operator.<what>`; fsynced when it returns. OursError if the stream does not hold still."""
     by, origin = who()

@@ -4,7 +4,6 @@ An empty variable counts as unset. http is allowed only on loopback, for the bas
 """
 
 import hashlib
-import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,12 +16,13 @@ from tenure.api.payloads import is_loopback
 from tenure.domain.check import ROTATION_GRACE
 from tenure.domain.token import LEEWAY, MAX_LIFETIME
 from tenure.store.codec import canonical
-from tenure.store.vault import parse_master_key
+from tenure.store.masters import GivenMaster, MasterKey, from_file, from_text
 
 PRODUCTION_KEY_HOSTS = (
     "https://asap-distribution.us-west-2.prod.atl-asap.net",
     "https://connect-install-keys.atlassian.com",
 )
+PRODUCTION_SITES = (".atlassian.net", ".jira.com")
 
 List = Annotated[tuple[str, ...], NoDecode]
 Path_ = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+$")]
@@ -78,29 +78,37 @@ class KeySettings(StoreSettings):
     master_key: str | None = None
     master_key_file: Path | None = None
 
-    def master(self) -> bytes:
+    def master(self) -> MasterKey:
         """The master key, from one of its two places."""
         if (self.master_key is None) == (self.master_key_file is None):
             raise SettingsError(
                 "TENURE_MASTER_KEY or TENURE_MASTER_KEY_FILE: set exactly one (make a key: tenure keys create FILE)"
             )
-        text = self.master_key or ""
         if self.master_key_file is not None:
-            text = _read_private(self.master_key_file)
+            return master_in(self.master_key_file, "TENURE_MASTER_KEY_FILE")
         try:
-            return parse_master_key(text)
+            return from_text(self.master_key or "")
         except ValueError:
             raise SettingsError("TENURE_MASTER_KEY: 32 bytes in base64 (make one: tenure keys create)") from None
 
 
-def _read_private(path: Path) -> str:
+def master_in(path: Path, name: str) -> GivenMaster:
+    """The master key in a file, or SettingsError that begins with `name`."""
     try:
-        if os.stat(path).st_mode & 0o077:
-            raise SettingsError(f"TENURE_MASTER_KEY_FILE: {path} is open to others; run: chmod 600 {path}")
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise SettingsError(f"TENURE_MASTER_KEY_FILE: {path} cannot be read ({reason})") from None
+        return from_file(path)
+    except UnicodeDecodeError:
+        reason = f"{path} cannot be read (not text)"
+    except ValueError:
+        reason = f"{path}: 32 bytes in base64 (make one: tenure keys create)"
+    except OSError as error:
+        reason = f"{path} cannot be read ({error.strerror})" if error.strerror else str(error)
+    raise SettingsError(f"{name}: {reason}")
+
+
+class OperatorSettings(KeySettings):
+    """What commands that change the store may need; without an app key they take that of the log."""
+
+    erase_after_days: int = Field(60, ge=0)
 
 
 class Settings(KeySettings):
@@ -118,11 +126,14 @@ class Settings(KeySettings):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     forward_auth: Literal["traefik", "caddy", "nginx"] | None = None
     install_keys_url: List = Field(PRODUCTION_KEY_HOSTS, min_length=1)
-    allowed_sites: List = Field((".atlassian.net", ".jira.com"), min_length=1)
+    allowed_sites: List = Field(PRODUCTION_SITES, min_length=1)
     legacy_install: Switch = False
     refuse_disabled: Switch = False
     descriptor_file: Path | None = None
     erase_after_days: int = Field(60, ge=0)
+    head_file: Path | None = None
+    head_url: str | None = None
+    head_every_minutes: int = Field(60, ge=1)
     store_account_ids: Switch = False
     webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
     decisions_days: int = Field(90, ge=1)
@@ -152,7 +163,7 @@ class Settings(KeySettings):
             _check_url(url)
         return value.rstrip("/") if isinstance(value, str) else tuple(url.rstrip("/") for url in value)
 
-    @field_validator("upstream_url")
+    @field_validator("upstream_url", "head_url")
     @classmethod
     def _upstream(cls, value: str | None) -> str | None:
         if value is not None:

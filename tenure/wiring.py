@@ -3,9 +3,10 @@
 `prepare` makes or migrates the store once, before any worker; `build` gives each worker its application.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,7 @@ from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, r
 from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
+from tenure.api.head import RefusedHeadError, SignedHead
 from tenure.api.http import Answer, Call
 from tenure.api.install_keys import InstallKeys
 from tenure.api.lifecycle import Lifecycle, Parts
@@ -28,19 +30,24 @@ from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import FailedToken
 from tenure.domain.ports import Append, AppendResult
+from tenure.forgetting import reapply, unkeyed
+from tenure.housekeeping import Housekeeping
 from tenure.operators import note
 from tenure.projections import tenants
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
-from tenure.settings import KeySettings, Settings, SettingsError
+from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import DecisionLane, SqliteDecisions, open_decisions
 from tenure.store.install_keys import SqliteInstallKeys
 from tenure.store.keeper import Keeper, Retention
+from tenure.store.keyring import KeyRing
 from tenure.store.lane import Lane
+from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
-from tenure.store.vault import Vault
+from tenure.store.vault import KEPT_S, Vault
 from tenure.store.veil import Veil
+from tenure.trust import widened
 
 log = structlog.get_logger()
 
@@ -48,20 +55,37 @@ INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
 
 def prepare(settings: Settings) -> None:
-    """Makes or migrates the store; UntrustedStoreError if it cannot be trusted as it is."""
+    """Makes or migrates the store and applies every mark of erasure; UntrustedStoreError if it cannot be trusted."""
     open_log(settings.log_path, [schema()])
     open_decisions(settings.beside("decisions"))
-    vault = open_vault(settings)
-    log = SqliteLog(settings.log_path, read_only=True)
+    _check_keys_are_there(settings)
+    open_vault(settings).close()
+    log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     try:
-        newest = tenants.listing(log.connection)[:1]
-        if newest and not vault.has_key(newest[0].app_key, newest[0].client_key):
-            raise UntrustedStoreError(
-                f"{settings.beside('keys')} lacks the keys of this log's tenants: restore it from its own backup"
-            )
+        reapply(log, ring)
+        lost = unkeyed(log, ring)
+        if lost:
+            raise UntrustedStoreError(_lost(settings, len(lost)))
     finally:
         log.close()
-        vault.close()
+        ring.close()
+
+
+def _check_keys_are_there(settings: Settings) -> None:
+    # before a new and empty key store is made in its place
+    if settings.beside("keys").exists():
+        return
+    log = SqliteLog(settings.log_path, read_only=True)
+    try:
+        found = sum(1 for _ in tenants.sealed_secrets(log.connection))
+    finally:
+        log.close()
+    if found:
+        raise UntrustedStoreError(_lost(settings, found))
+
+
+def _lost(settings: Settings, count: int) -> str:
+    return f"{settings.beside('keys')} lacks the keys of {count} of this log's tenants: restore it from its own backup"
 
 
 def open_vault(settings: KeySettings) -> Vault:
@@ -71,7 +95,7 @@ def open_vault(settings: KeySettings) -> Vault:
 
 def started(settings: Settings) -> None:
     """Appends `operator.started`: version, the settings that decide, and their digest. Once a start, no worker's."""
-    log = SqliteLog(settings.log_path, [SecurityContextProjector()])
+    log = open_writer(settings)
     try:
         note(
             log, settings.app_key, "started", version=__version__, settings=settings.digest(),
@@ -90,6 +114,11 @@ def _nearly_full(used: int, quota: int) -> None:
     log.warning("the decision log is nearly full", used_bytes=used, quota_bytes=quota, setting="DECISIONS_MB")
 
 
+def open_writer(settings: StoreSettings) -> SqliteLog:
+    """The log to append to, with the projections that every append keeps."""
+    return SqliteLog(settings.log_path, [SecurityContextProjector()])
+
+
 class _House:
     """The parts of one worker, made and ended with it."""
 
@@ -102,7 +131,7 @@ class _House:
         self.key_store = SqliteInstallKeys(settings.log_path)
         self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
-        writer = SqliteLog(settings.log_path, [SecurityContextProjector()])
+        writer = open_writer(settings)
         self._appends: Lane[Append, AppendResult] = Lane(writer.append, name="log")
         veil_vault = open_vault(settings)
         self.decisions = DecisionLane(
@@ -112,8 +141,13 @@ class _House:
         self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full)
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
+        signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
+        signed = SqliteLog(settings.log_path, read_only=True)
+        self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
+        self._housekeeping = Housekeeping(settings)
+        self._refreshing: asyncio.Task[None] | None = None
         self._readers = (self.log, self.vault, self.tokens, self.reads, self.key_store)
-        self._writers = (writer, key_writer, veil_vault)
+        self._writers = (writer, key_writer, veil_vault, signer, signed)
 
     async def append(self, request: Append) -> AppendResult:
         """`ports.AsyncLog`."""
@@ -131,6 +165,18 @@ class _House:
     def failed(self, address: str) -> None:
         """`signing.Failures`."""
         self.decisions.post(FailedToken(self.marks.mark(address), time.time()))
+
+    async def signed_head(self) -> str:
+        """The head's signed text, or RefusedHeadError."""
+        found = await self._heads.submit(None)
+        if isinstance(found, HeadRefusedError):
+            raise RefusedHeadError(str(found))
+        return found
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(KEPT_S)
+            self.vault.refresh()
 
     def problems(self) -> list[str]:
         """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
@@ -150,12 +196,17 @@ class _House:
         self.install_keys.session = session
         if self.upstream is not None:
             self.upstream.session = session
+        self._refreshing = asyncio.create_task(self._refresh())
+        self._housekeeping.start()
 
     async def stop(self) -> None:
         """Writes what is queued and closes everything."""
         if self.install_keys.session is not None:
             await self.install_keys.session.close()
-        for lane in (self._appends, self.decisions, self._new_keys):
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.to_thread(self._housekeeping.stop)
+        for lane in (self._appends, self.decisions, self._new_keys, self._heads):
             lane.close()
         self.keeper.close()
         for part in (*self._readers, *self._writers):
@@ -169,6 +220,19 @@ def _key_maker(vault: Vault) -> Any:
         return [None] * len(batch)
 
     return make
+
+
+def _head_signer(signer: HeadSigner, log: SqliteLog) -> Callable[[Sequence[None]], list[str | HeadRefusedError]]:
+    def sign(batch: Sequence[None]) -> list[str | HeadRefusedError]:
+        # one signature answers all who wait
+        found: str | HeadRefusedError
+        try:
+            found = signer.sign(log).note
+        except HeadRefusedError as error:
+            found = error
+        return [found] * len(batch)
+
+    return sign
 
 
 def build(settings: Settings) -> App:
@@ -213,6 +277,7 @@ def build(settings: Settings) -> App:
 def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder) -> Listener:
     access = Access(house.tokens, house)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
+    head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(
         access,
         lambda name: [t for t in tenants.find(house.log.connection, name) if t.app_key == settings.app_key],
@@ -229,7 +294,8 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
             "/sign": Route(signing.handle, kind="sign"),
             "/metrics": Route(metrics.handle, ("GET", "HEAD")),
-            "/readyz": Route(readyz(house), ("GET", "HEAD")),
+            "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
+            "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
         }
     )

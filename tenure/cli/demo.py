@@ -24,7 +24,7 @@ from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
 from tenure.simulator.stories.stage import LATER, PASSED, REFUSED, Stage, Step
 from tenure.store.connection import UntrustedStoreError, connect
-from tenure.store.vault import new_master_key
+from tenure.store.masters import new_master_key
 
 APP_KEY = "com.example.demo"
 

@@ -6,7 +6,8 @@ import typer
 from typer.main import get_command
 
 from tenure import __version__
-from tenure.cli import audit, decisions, demo, doctor, operate, stories
+from tenure.cli import audit, backup, decisions, demo, doctor, erase, keys, operate, stories
+from tenure.cli import log as log_commands
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
 from tenure.cli.serve import serve
@@ -43,7 +44,10 @@ app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
 app.command(rich_help_panel="Audit")(decisions.decisions)
 app.command(rich_help_panel="Operate")(doctor.doctor)
-app.add_typer(operate.keys_app, name="keys", rich_help_panel="Operate")
+app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
+app.command(rich_help_panel="Operate")(backup.backup)
+app.command(rich_help_panel="Operate")(erase.erase)
+app.add_typer(keys.keys_app, name="keys", rich_help_panel="Operate")
 app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")
 
 

@@ -1,9 +1,7 @@
-"""Operate: keys and API tokens; and the two commands that need a secret or none: sign and qsh."""
+"""Operate: API tokens; and the two commands that need a secret or none: sign and qsh."""
 
-import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -25,29 +23,9 @@ from tenure.settings import KeySettings, StoreSettings
 from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import SCOPES, ApiTokens
-from tenure.store.vault import new_master_key
 from tenure.wiring import open_vault
 
-keys_app = typer.Typer(no_args_is_help=True, help="The master key. Example: tenure keys create master.key")
 tokens_app = typer.Typer(no_args_is_help=True, help="API tokens. Example: tenure tokens create backend --scope sign")
-
-
-@keys_app.command("create")
-def keys_create(
-    file: Annotated[Path | None, typer.Argument(help="Write it to this new file, 0600.")] = None, as_json: Json = False
-) -> None:
-    """A new master key. Example: tenure keys create master.key"""
-    key = new_master_key()
-    if file is None:
-        emit({"key": key}, True) if as_json else typer.echo(key)
-        return
-    try:
-        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise fail(f"{file}: {error.strerror}; a key is never written over a file that exists", 2) from None
-    with os.fdopen(handle, "w") as out:
-        out.write(key + "\n")
-    emit({"file": str(file)}, True) if as_json else typer.echo(f"wrote {file}; set TENURE_MASTER_KEY_FILE={file}")
 
 
 @tokens_app.command("create")

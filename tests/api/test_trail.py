@@ -13,15 +13,16 @@ import pytest
 from support.house import House, at_once, raw_exchange
 from tenure.domain.decisions import Wanted
 from tenure.domain.events import Operated
+from tenure.store.masters import from_text
 from tenure.store.tokens import ApiTokens
-from tenure.store.vault import Vault, parse_master_key
+from tenure.store.vault import Vault
 from tenure.store.veil import Veil
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def _veil(house: House) -> Iterator[Veil]:
-    vault = Vault(house.folder / "keys.db", parse_master_key(house.settings["MASTER_KEY"]))
+    vault = Vault(house.folder / "keys.db", from_text(house.settings["MASTER_KEY"]))
     yield Veil(vault, house.settings["APP_KEY"])
     vault.close()
 

@@ -18,6 +18,7 @@ from tenure.store.connection import UntrustedStoreError
 from tenure.store.decision_reads import page_sql, plain_fields
 from tenure.store.decisions import SqliteDecisions, facts_text, open_decisions
 from tenure.store.keeper import Keeper, Retention
+from tenure.store.masters import GivenMaster
 from tenure.store.vault import Vault
 from tenure.store.veil import Veil
 
@@ -28,7 +29,7 @@ DAY = "2026-01-01T00:00:00.000000Z"
 def log(tmp_path: Path) -> Iterator[SqliteDecisions]:
     """An empty decision log, with the app's own veil."""
     open_decisions(tmp_path / "decisions.db")
-    vault = Vault(tmp_path / "keys.db", b"k" * 32)
+    vault = Vault(tmp_path / "keys.db", GivenMaster(b"k" * 32))
     opened = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app"))
     yield opened
     opened.close()
@@ -332,7 +333,7 @@ def test_accounts_are_marks_unless_asked_for(log: SqliteDecisions, tmp_path: Pat
     marks = {found.decision.facts.account for found in log.page()}
     assert len(marks) == 1
     assert marks != {"account-7"}
-    vault = Vault(tmp_path / "keys.db", b"k" * 32)
+    vault = Vault(tmp_path / "keys.db", GivenMaster(b"k" * 32))
     plain = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app", account_ids=True))
     plain.record(entries(decision(3, facts=Facts(account="account-7"))))
     assert plain.page()[0].decision.facts.account == "account-7"

@@ -22,8 +22,8 @@ from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
 from tenure.store.decision_reads import plain_fields
 from tenure.store.decisions import SqliteDecisions
+from tenure.store.masters import new_master_key
 from tenure.store.sqlite import SqliteLog
-from tenure.store.vault import new_master_key
 
 APP_KEY = "com.example.app"
 BASE_URL = "https://app.example.com"
