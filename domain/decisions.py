@@ -19,7 +19,8 @@ class Facts:
     only. `account` is a keyed hash, or the account id where the settings keep it. `address` is the caller's, sealed;
     `address_mark` a keyed hash of it for exact filters. `identifier` is the webhook's, `trace` the W3C trace id,
     `gone` whether the caller had hung up before the answer, `settings` names the settings in force (their digest, as in
-    the `operator.started` event that lists them), `body_client_key` is a lifecycle body's.
+    the `operator.started` event that lists them), `body_client_key` is a lifecycle body's. `mistakes` are the codes of
+    `domain.qsh_doctor` for a wrong hash, found while the query was still at hand.
     """
 
     purpose: str = ""
@@ -46,6 +47,7 @@ class Facts:
     retry: bool = False
     settings: str = ""
     token_mark: str = ""
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,37 @@ class Delivery:
 
     client_key: str
     identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions are asked for; None: any. `since` and `until` are stored times, both included."""
+
+    client_key: str | None = None
+    claimed_client_key: str | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    kind: str | None = None
+    since: str | None = None
+    until: str | None = None
+    path: str | None = None
+    identifier: str | None = None
+    address_mark: str | None = None
+    kid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A decision as read; `number` is its place in the order of commits, a cursor that neither repeats nor skips."""
+
+    number: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many decisions of a group were counted, and how many of them are still kept as rows."""
+
+    name: str
+    counted: int
+    kept: int

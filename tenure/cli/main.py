@@ -3,7 +3,7 @@
 import typer
 
 from tenure import __version__
-from tenure.cli import audit, demo, operate
+from tenure.cli import audit, decisions, demo, export, investigate, operate
 from tenure.cli.serve import serve
 
 app = typer.Typer(
@@ -34,7 +34,11 @@ app.command(rich_help_panel="Serve")(operate.qsh)
 app.add_typer(audit.tenant_app, name="tenant", rich_help_panel="Audit")
 app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
-app.command(rich_help_panel="Audit")(audit.decisions)
+app.command(rich_help_panel="Audit")(decisions.decisions)
+app.command(rich_help_panel="Audit")(investigate.explain)
+app.command(rich_help_panel="Audit")(investigate.diagnose)
+app.command(rich_help_panel="Audit")(investigate.measured)
+app.command(rich_help_panel="Audit")(export.export)
 app.add_typer(operate.keys_app, name="keys", rich_help_panel="Operate")
 app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")
 

@@ -1,23 +1,21 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
 import typer
 from pysqlite3 import DatabaseError
 
+from tenure.domain.questions import stored_time
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.sqlite import SqliteLog
 
 S = TypeVar("S", bound=StoreSettings)
-_AGE = re.compile(r"(\d+)([smhdw])\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def fail(message: str, status: int) -> typer.Exit:
@@ -84,13 +82,13 @@ def _plain(item: Any) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool, *, header: bool = True) -> None:
     """Many objects: JSON lines whole, or aligned columns."""
     if as_json:
         for row in rows:
             emit(row, True)
         return
-    cells = [columns, *[tuple(_plain(row[name]) for name in columns) for row in rows]]
+    cells = [*([columns] if header else []), *[tuple(_plain(row[name]) for name in columns) for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -98,12 +96,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: 
 
 def moment(text: str) -> str:
     """A time as stored, from ISO 8601 with zone or an age such as 12h, 28d; exit 2 if it is neither."""
-    age = _AGE.match(text)
     try:
-        when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else datetime.fromisoformat(text)
-        stored = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except (ValueError, OverflowError):
-        raise fail(f"{text} is no time: write 2026-01-31T08:00:00Z or an age such as 12h, 28d", 2) from None
-    if when.tzinfo is None:
-        raise fail(f"{text} lacks a time zone: add Z or an offset such as +02:00", 2)
-    return stored
+        return stored_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise fail(str(error), 2) from None
