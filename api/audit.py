@@ -38,13 +38,23 @@ from tenure.api.questions import Question, QuestionError
 from tenure.api.recorder import Recorder, new_id
 from tenure.api.signing import Access
 from tenure.domain.questions import STORED
-from tenure.domain.refusals import OursError
+from tenure.domain.refusals import OursError, Reason
 from tenure.projections.archive import Archive
 from tenure.projections.diagnosis import diagnose
 from tenure.projections.explain import explain
 from tenure.projections.shown import explanation_fields, tenant_fields
 
 T = TypeVar("T")
+_REASONS = {
+    400: Reason.PAYLOAD_INVALID,
+    401: Reason.ACCESS_DENIED,
+    403: Reason.ACCESS_DENIED,
+    404: Reason.TENANT_UNKNOWN,
+    406: Reason.PAYLOAD_INVALID,
+    409: Reason.REQUEST_AMBIGUOUS,
+    429: Reason.ACCESS_DENIED,
+    503: Reason.STORE_UNAVAILABLE,
+}
 FORMATS = (JSON, CSV, NDJSON)
 
 
@@ -78,7 +88,10 @@ class Audit:
         decision = new_id()
         answer = self._access.deny(call, "audit") or await self._answer(call)
         try:
-            await self._recorder.record(call, decision=decision, kind="audit", status=answer.status, detail=call.query)
+            await self._recorder.record(
+                call, decision=decision, kind="audit", status=answer.status, reason=_REASONS.get(answer.status),
+                detail=f"{self._access.holder(call)}: {call.query}",
+            )  # fmt: skip
         except OursError:
             if answer.stream is not None:
                 await answer.stream.aclose()

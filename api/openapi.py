@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tenure.api import openapi_audit
 from tenure.api.signing import SignRequest
 
 
@@ -86,7 +87,11 @@ DOCUMENT: dict[str, Any] = {
         "/readyz": {
             "get": {"tags": ["internal"], "responses": _responses((200, "Ready."), (503, "Not ready."))},
         },
+        **openapi_audit.PATHS,
         "/openapi.json": {"get": {"tags": ["internal"], "responses": _responses((200, "This document."))}},
     },
-    "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    "components": {
+        "schemas": {"Problem": openapi_audit.PROBLEM},
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    },
 }

@@ -1,4 +1,4 @@
-"""The part of `/openapi.json` that describes `/audit`: each route, its parameters, and the shapes of what it answers."""
+"""The part of `/openapi.json` that describes `/audit`: each route, its parameters, and the shapes of its answers."""
 
 from typing import Any
 
@@ -40,6 +40,13 @@ _PROBLEMS = {
     "409": "The name means several tenants, which are listed.",
     "429": "Too many failed API tokens.",
     "503": "Try again; see Retry-After.",
+}
+
+
+PROBLEM: Schema = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT},
 }
 
 

@@ -4,17 +4,17 @@ Built by whoever opens the store (the command line, or a server's worker for `/a
 own and used by one thread at a time. It gathers; what is made of it are the pure functions beside it.
 """
 
-from collections.abc import Iterator
-from typing import Literal, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
 
 from tenure.domain.check import Policy
 from tenure.domain.decisions import Count, Decision, Stored, Wanted
-from tenure.domain.events import OPERATORS, Event
+from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.ports import Transaction
 from tenure.domain.questions import EventFilter
 from tenure.domain.tenant import Tenant, evolve
 from tenure.projections import tenants
-from tenure.projections.case import CALLS, Case
+from tenure.projections.case import CALLS, STARTED, Case
 from tenure.projections.explain import Known
 from tenure.projections.measured import Measured, Measures, measure
 
@@ -54,22 +54,20 @@ class Decisions(Protocol):
 
     def last_number(self) -> int: ...
 
+    @property
+    def measures(self) -> Measures: ...
+
     def counts(self, by: By, wanted: Wanted | None = None) -> list[Count]: ...
 
 
 class Archive:
-    """Gathers what a question needs. `policy` and `base_path`: the settings in force, where they are known."""
+    """Gathers what a question needs; of one app, if it is of one."""
 
-    def __init__(
-        self, events: Events, decisions: Decisions, measures: Measures, app_key: str | None = None,
-        policy: Policy | None = None, base_path: str = "",
-    ) -> None:  # fmt: skip
+    def __init__(self, events: Events, decisions: Decisions, app_key: str | None = None) -> None:
         self.events = events
         self.decisions = decisions
-        self._measures = measures
         self._app_key = app_key
-        self._policy = policy
-        self._base_path = base_path
+        self._deciding: dict[str, dict[str, Any]] = {}
 
     def read(self, chosen: EventFilter, after: int, limit: int) -> Iterator[Event]:
         """Events behind a position, oldest first."""
@@ -114,11 +112,25 @@ class Archive:
         mine = (
             next((tenant for tenant in self.find(claimed) if tenant.client_key == claimed), None) if claimed else None
         )
-        return Known(decision, self.history(claimed), self.siblings(mine), self._policy, self._base_path)
+        found = self.deciding(decision.facts.settings)
+        policy = _policy(found) if found else None
+        return Known(decision, self.history(claimed), self.siblings(mine), policy, found.get("base_path", ""))
+
+    def deciding(self, digest: str) -> dict[str, Any]:
+        """The settings of a digest, as a start of the service told them; empty if they are not known."""
+        if digest and digest not in self._deciding:
+            for event in self._started():
+                if isinstance(event.data, Operated):
+                    told = event.data.particulars
+                    self._deciding[str(told.get("settings"))] = told.get("deciding") or {}
+        return self._deciding.get(digest, {})
+
+    def _started(self, until: str | None = None) -> Iterator[Event]:
+        return self.events.read(client_key=OPERATORS, kind=STARTED, until=until)
 
     def measured(self, since: str, quiet_since: str) -> Measured:
         """What vendors are measured on."""
-        return measure(self._measures, self.tenants("", -1), since, quiet_since)
+        return measure(self.decisions.measures, self.tenants("", -1), since, quiet_since)
 
     def case(self, name: str, since: str, now: str) -> Case:
         """What diagnosing a site needs; of several tenants of one name, the newest."""
@@ -129,7 +141,10 @@ class Archive:
         mine = {call.decision for call in calls}
         refused = self._page(Wanted(verdict="refused", since=since, until=now), ELSEWHERE_READ)
         accepted = self._page(Wanted(verdict="accepted", since=since, until=now), ELSEWHERE_READ)
-        operators = self.events.read(client_key=OPERATORS, since=since, until=now)
+        operators = {event.position: event for event in self.events.read(client_key=OPERATORS, since=since, until=now)}
+        # the start before this time as well: only against it can another one be seen to have other settings
+        before = [event for event in self._started(until=now) if event.recorded_at < since][-1:]
+        operators |= {event.position: event for event in before}
         return Case(
             name=name,
             since=since,
@@ -141,7 +156,7 @@ class Archive:
             siblings=self.siblings(newest),
             elsewhere=tuple(call for call in refused if call.decision not in mine and call.claimed_client_key),
             others=len([call for call in accepted if call.client_key != key and call.kind in CALLS]),
-            around=tuple(operators),
+            around=tuple(operators[position] for position in sorted(operators)),
         )
 
     def _calls(self, key: str, since: str, now: str) -> tuple[Decision, ...]:
@@ -163,3 +178,8 @@ class Archive:
         wanted = Wanted(client_key=key, verdict="accepted", until=now)
         found = (stored.decision for stored in self.decisions.page(wanted, limit=50))
         return next((call for call in found if call.kind in CALLS), None)
+
+
+def _policy(deciding: Mapping[str, Any]) -> Policy:
+    audiences = frozenset(deciding.get("audiences") or ())
+    return Policy(audiences, bool(deciding.get("refuse_disabled")), bool(deciding.get("legacy_install")))

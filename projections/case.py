@@ -7,15 +7,17 @@ rests on a single one of these.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tenure.domain.callbacks import Callback
 from tenure.domain.decisions import Decision
-from tenure.domain.events import Event
+from tenure.domain.events import Event, Operated
 from tenure.domain.refusals import Reason
 from tenure.domain.tenant import Tenant
 from tenure.projections.secrets import Generation, generations
 
 LIFECYCLE = frozenset(Callback)
+STARTED = "operator.started"
 CALLS = frozenset((*(c.value for c in Callback), "webhook", "forward-auth"))
 
 
@@ -89,3 +91,17 @@ def is_proof(call: Decision) -> bool:
 def distinct(calls: Iterable[Decision]) -> int:
     """How many different tokens the calls came with: one that is sent again is one."""
     return len({call.facts.token_mark or call.decision for call in calls})
+
+
+def settings_changes(around: Iterable[Event]) -> dict[int, tuple[str, ...]]:
+    """The starts of the service with other settings than the start before: position, and the settings that differ."""
+    found: dict[int, tuple[str, ...]] = {}
+    before: dict[str, Any] | None = None
+    for event in around:
+        if event.type != STARTED or not isinstance(event.data, Operated):
+            continue
+        now = dict(event.data.particulars.get("deciding") or {})
+        if before is not None and now != before:
+            found[event.position] = tuple(sorted(name for name in now | before if now.get(name) != before.get(name)))
+        before = now
+    return found

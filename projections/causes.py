@@ -19,7 +19,7 @@ from tenure.domain.qsh_doctor import MISTAKES
 from tenure.domain.questions import seconds_between
 from tenure.domain.refusals import REASONS, Reason
 from tenure.domain.tenant import Standing, Tenant, standing
-from tenure.projections.case import Case, distinct
+from tenure.projections.case import Case, distinct, settings_changes
 from tenure.projections.explain import span
 
 LATE_MS = 10_000
@@ -132,9 +132,11 @@ def address_changed(case: Case) -> Finding:
     made = Counter(code for call in found for code in call.facts.mistakes)
     signs += [f"{count} times: {MISTAKES[code].sentence}" for code, count in made.most_common(3) if code in MISTAKES]
     signs += sorted({f"tokens meant for {', '.join(call.facts.aud)}" for call in audience if call.facts.aud})[:3]
-    restarted = [e for e in case.around if e.type == "operator.started" and e.recorded_at < found[0].at]
-    if restarted:
-        signs.append(f"the service was started at {restarted[-1].recorded_at}, position {restarted[-1].position}")
+    changes = settings_changes(case.around)
+    started = [e for e in case.around if e.position in changes and e.recorded_at < found[0].at]
+    if started:
+        names = ", ".join(changes[started[-1].position])
+        signs.append(f"the service was started with other settings ({names}) at {started[-1].recorded_at}")
     best = next((MISTAKES[code].next for code, _ in made.most_common(1) if code in MISTAKES), "")
     return Finding(
         name, True, f"The address changed: since {found[0].at} calls are bound to another URL than the one received.",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenure.domain.decisions import Decision
-from tenure.domain.events import OPERATORS, Event, Operated
+from tenure.domain.events import Event, Operated
 from tenure.domain.questions import seconds_between
 from tenure.domain.refusals import Reason
-from tenure.projections.case import Case
+from tenure.projections.case import Case, settings_changes
 from tenure.projections.causes import CAUSES, Finding
 from tenure.projections.explain import span
 
@@ -115,21 +115,21 @@ def _webhooks(case: Case, likely: Finding | None) -> tuple[tuple[str, ...], tupl
 
 
 def _around(case: Case) -> tuple[dict[str, Any], ...]:
-    told = [_told(event) for event in (*case.history, *case.around) if event.recorded_at >= case.since]
+    changes = settings_changes(case.around)
+    events = [event for event in (*case.history, *case.around) if event.recorded_at >= case.since]
+    told = [_told(event, changes.get(event.position, ())) for event in events]
     told += _outages(case)
     told += _clock_steps((*case.history, *case.around))
     return tuple(sorted(told, key=lambda line: str(line["at"]))[-SHOWN:])
 
 
-def _told(event: Event) -> dict[str, Any]:
+def _told(event: Event, changed: tuple[str, ...]) -> dict[str, Any]:
     what = event.type
     if event.changed is not None:
         what += f" ({event.changed.cause}{': ' if event.changed.fields else ''}{', '.join(event.changed.fields)})"
-    if event.client_key == OPERATORS and isinstance(event.data, Operated):
-        particulars = event.data.particulars
-        settings = particulars.get("settings")
+    if isinstance(event.data, Operated):
         what += f" by {event.data.by} at {event.data.origin}"
-        what += f", settings {settings}" if isinstance(settings, str) else ""
+    what += f", with other settings: {', '.join(changed)}" if changed else ""
     return {"at": event.recorded_at, "position": event.position, "what": what}
 
 

@@ -16,6 +16,7 @@ from sqlite_utils import Database
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
+from tenure.domain.times import stored
 from tenure.store.codec import COLUMNS, decode, encode
 from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_of, statements
 
@@ -52,7 +53,7 @@ def event_query(
 
 def utc_now() -> str:
     """The time as it is stored: UTC, microseconds, of one width so that text order is time order."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return stored(datetime.now(UTC))
 
 
 def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:

@@ -3,16 +3,20 @@
 An empty variable counts as unset. http is allowed only on loopback, for the base URL and for the key hosts.
 """
 
+import hashlib
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tenure.api.payloads import is_loopback
+from tenure.domain.check import ROTATION_GRACE
+from tenure.domain.token import LEEWAY, MAX_LIFETIME
+from tenure.store.codec import canonical
 from tenure.store.vault import parse_master_key
 
 PRODUCTION_KEY_HOSTS = (
@@ -47,6 +51,7 @@ class StoreSettings(BaseSettings):
         env_prefix="TENURE_", env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
+    app_key: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,128}$")
     database_url: str = "events.db"
 
     @field_validator("database_url")
@@ -120,6 +125,10 @@ class Settings(KeySettings):
     erase_after_days: int = Field(60, ge=0)
     store_account_ids: Switch = False
     webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
+    decisions_days: int = Field(90, ge=1)
+    decisions_mb: int = Field(1024, ge=8)
+    log_calls: Literal["notable", "all"] = "notable"
+    slow_ms: int = Field(1000, ge=1)
 
     @field_validator("extra_base_urls", "install_keys_url", "allowed_sites", mode="before")
     @classmethod
@@ -169,6 +178,27 @@ class Settings(KeySettings):
     def audiences(self) -> frozenset[str]:
         """The base URLs that an install token may name."""
         return frozenset((self.base_url, *self.extra_base_urls))
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide a verdict, and the constants beside them; no secret among them."""
+        return {
+            "audiences": sorted(self.audiences),
+            "base_path": self.base_path,
+            "allowed_sites": list(self.allowed_sites),
+            "install_keys_url": list(self.install_keys_url),
+            "legacy_install": self.legacy_install,
+            "refuse_disabled": self.refuse_disabled,
+            "forward_auth": self.forward_auth or "",
+            "trusted_proxies": [str(network) for network in self.trusted_proxies],
+            "webhook_limit": self.webhook_limit,
+            "leeway": LEEWAY,
+            "max_lifetime": MAX_LIFETIME,
+            "rotation_grace": ROTATION_GRACE,
+        }
+
+    def digest(self) -> str:
+        """Names the settings that decide: 16 hex digits of a hash over them."""
+        return hashlib.sha256(canonical(self.deciding()).encode()).hexdigest()[:16]
 
 
 def _check_url(url: str) -> None:

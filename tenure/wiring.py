@@ -9,30 +9,42 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
+import structlog
 
+from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
+from tenure.api.audit import Audit
+from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
 from tenure.api.http import Answer, Call
 from tenure.api.install_keys import InstallKeys
 from tenure.api.lifecycle import Lifecycle, Parts
+from tenure.api.lines import Lines
+from tenure.api.metrics import Metrics
 from tenure.api.recorder import Recorder
 from tenure.api.signing import Access, Signing
 from tenure.api.webhooks import Upstream, Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
-from tenure.domain.decisions import Decision, Delivery
+from tenure.domain.decisions import FailedToken
 from tenure.domain.ports import Append, AppendResult
+from tenure.operators import note
 from tenure.projections import tenants
+from tenure.projections.archive import Archive
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
 from tenure.settings import KeySettings, Settings, SettingsError
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import SqliteDecisions, open_decisions
+from tenure.store.decisions import DecisionLane, SqliteDecisions, open_decisions
 from tenure.store.install_keys import SqliteInstallKeys
+from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import Vault
+from tenure.store.veil import Veil
+
+log = structlog.get_logger()
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
@@ -59,6 +71,27 @@ def open_vault(settings: KeySettings) -> Vault:
     return Vault(settings.beside("keys"), settings.master())
 
 
+def started(settings: Settings) -> None:
+    """Appends `operator.started`: version, the settings that decide, and their digest. Once a start, no worker's."""
+    log = SqliteLog(settings.log_path, [SecurityContextProjector()])
+    try:
+        note(
+            log, settings.app_key, "started", version=__version__, settings=settings.digest(),
+            deciding=settings.deciding(),
+        )  # fmt: skip
+    finally:
+        log.close()
+
+
+def retention(settings: Settings) -> Retention:
+    """How long decisions are kept, and in how many bytes."""
+    return Retention(settings.decisions_days, settings.decisions_mb * 1024 * 1024)
+
+
+def _nearly_full(used: int, quota: int) -> None:
+    log.warning("the decision log is nearly full", used_bytes=used, quota_bytes=quota, setting="DECISIONS_MB")
+
+
 class _House:
     """The parts of one worker, made and ended with it."""
 
@@ -67,18 +100,27 @@ class _House:
         self.contexts = SecurityContexts(self.log.connection)
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
-        self.deliveries = SqliteDecisions(settings.beside("decisions"))
+        self.reads = SqliteDecisions(settings.beside("decisions"))
         self.key_store = SqliteInstallKeys(settings.log_path)
         self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
         writer = SqliteLog(settings.log_path, [SecurityContextProjector()])
         self._appends: Lane[Append, AppendResult] = Lane(writer.append, name="log")
-        recorder = SqliteDecisions(settings.beside("decisions"))
-        self.decisions: Lane[Decision | Delivery, None] = Lane(recorder.record, name="decisions")
+        veil_vault = open_vault(settings)
+        self.decisions = DecisionLane(
+            settings.beside("decisions"), Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
+        )
+        self.marks = Veil(self.vault, settings.app_key)
+        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full)
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
-        self._readers = (self.log, self.vault, self.tokens, self.deliveries, self.key_store)
-        self._writers = (writer, recorder, key_writer)
+        self.audit_log = SqliteLog(settings.log_path, read_only=True)
+        self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self._readers = (
+            self.log, self.vault, self.tokens, self.reads, self.key_store, self.audit_log, self.audit_reads
+        )  # fmt: skip
+        self.audit: Audit | None = None
+        self._writers = (writer, key_writer, veil_vault)
 
     async def append(self, request: Append) -> AppendResult:
         """`ports.AsyncLog`."""
@@ -88,6 +130,14 @@ class _House:
         """`lifecycle.Keys`."""
         if not self.vault.has_key(app_key, client_key):
             await self._new_keys.submit((app_key, client_key))
+
+    def failures(self, address: str) -> int:
+        """`signing.Failures`."""
+        return self.reads.failures(self.marks.mark(address))
+
+    def failed(self, address: str) -> None:
+        """`signing.Failures`."""
+        self.decisions.post(FailedToken(self.marks.mark(address), time.time()))
 
     def problems(self) -> list[str]:
         """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
@@ -103,6 +153,7 @@ class _House:
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             connector=aiohttp.TCPConnector(limit=256),
         )
+        self.keeper.start()
         self.install_keys.session = session
         if self.upstream is not None:
             self.upstream.session = session
@@ -111,8 +162,11 @@ class _House:
         """Writes what is queued and closes everything."""
         if self.install_keys.session is not None:
             await self.install_keys.session.close()
+        if self.audit is not None:
+            self.audit.close()
         for lane in (self._appends, self.decisions, self._new_keys):
             lane.close()
+        self.keeper.close()
         for part in (*self._readers, *self._writers):
             part.close()
 
@@ -129,7 +183,12 @@ def _key_maker(vault: Vault) -> Any:
 def build(settings: Settings) -> App:
     """The application of one worker."""
     house = _House(settings)
-    recorder = Recorder(house.decisions)
+    recorder = Recorder(
+        house.decisions,
+        Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
+        Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
+    )
+    access = Access(house.tokens, house)
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
     gate.prepare()
@@ -150,28 +209,40 @@ def build(settings: Settings) -> App:
             recorder=recorder,
         )
     )
-    webhooks = Webhooks(settings.app_key, gate, recorder, house.deliveries, house.upstream, settings.webhook_limit)
+    webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     signing = Signing(
-        Access(house.tokens),
+        access,
         lambda name: [t for t in tenants.find(house.log.connection, name) if t.app_key == settings.app_key],
         house.vault,
         recorder,
         time.time,
     )
+    metrics = Metrics(
+        access, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota, version=__version__,
+        settings=settings.digest(),
+    )  # fmt: skip
+    house.audit = audit = Audit(
+        access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key)
+    )  # fmt: skip
+    audited = Route(audit.handle, ("GET", "HEAD"), "audit")
     return App(
         _public(settings, lifecycle, webhooks),
         Listener(
             {
-                "/forward-auth": Route(forward_auth.handle, ()),
-                "/sign": Route(signing.handle),
+                "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
+                "/sign": Route(signing.handle, kind="sign"),
+                "/metrics": Route(metrics.handle, ("GET", "HEAD")),
                 "/readyz": Route(readyz(house), ("GET", "HEAD")),
                 "/openapi.json": Route(openapi, ("GET", "HEAD")),
-            }
+            },
+            "/audit/",
+            audited,
         ),
         house.start,
         house.stop,
         lambda: int(os.environ.get(INTERNAL_PORT, "0")),
+        recorder,
     )
 
 
@@ -184,12 +255,12 @@ def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Lis
     }
     routes = {"/healthz": Route(healthz, ("GET", "HEAD"))}
     for callback, path in paths.items():
-        routes[settings.base_path + path] = Route(_bound(lifecycle, callback))
+        routes[settings.base_path + path] = Route(_bound(lifecycle, callback), kind=callback.value)
     if settings.descriptor_file is not None:
         raw = read_descriptor(settings)
         routes[settings.base_path + "/atlassian-connect.json"] = Route(descriptor(raw), ("GET", "HEAD"))
     hooks = settings.base_path + settings.webhooks_path
-    routes[hooks] = Route(webhooks.handle)
+    routes[hooks] = Route(webhooks.handle, kind="webhook")
     return Listener(routes, f"{hooks}/", routes[hooks])
 
 

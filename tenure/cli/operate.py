@@ -9,13 +9,22 @@ from urllib.parse import urlsplit
 
 import typer
 
+from tenure.api.evidence import clean
+from tenure.api.recorder import new_id
 from tenure.api.signing import SigningError, choose, sign_for
 from tenure.cli.audit import Json, TenantName
 from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
+from tenure.domain.decisions import Decision, Entry
 from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
 from tenure.domain.qsh_doctor import diagnose_hash
+from tenure.domain.tenant import Tenant
+from tenure.domain.times import stored_at
+from tenure.operators import note, who
 from tenure.projections import tenants
+from tenure.projections.security_context import SecurityContextProjector, schema
 from tenure.settings import KeySettings, StoreSettings
+from tenure.store.decisions import SqliteDecisions, open_decisions
+from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import SCOPES, ApiTokens
 from tenure.store.vault import new_master_key
 from tenure.wiring import open_vault
@@ -57,6 +66,7 @@ def tokens_create(
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         try:
             token, entry = store.create(name, tuple(sorted(set(scope))), days)
+            _note("tokens.created", name=name, scopes=list(entry.scopes), expires_at=entry.expires_at)
         except ValueError as error:
             raise fail(str(error), 2) from None
         finally:
@@ -85,6 +95,8 @@ def tokens_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], as_json:
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         found = store.revoke(name)
         store.close()
+        if found:
+            _note("tokens.revoked", name=name)
     if not found:
         raise fail(f"there is no token named {name}", 1)
     emit({"name": name, "revoked": True}, True) if as_json else typer.echo(f"revoked {name}")
@@ -97,12 +109,17 @@ def sign(
     as_json: Json = False,
 ) -> None:
     """A token for a call to a site. Example: tenure sign acme.atlassian.net GET /rest/api/3/myself"""
+    settings, now = settings_of(KeySettings), time.time()
     with reading() as log:
-        vault = open_vault(settings_of(KeySettings))
+        vault = open_vault(settings)
+        tenant: Tenant | None = None
         try:
-            tenant = choose(tenants.find(log.connection, name), name)
-            outgoing = sign_for(tenant, vault, method, url, int(time.time()))
+            found = tenants.find(log.connection, name)
+            tenant = choose([t for t in found if settings.app_key in ("", t.app_key)], name)
+            outgoing = sign_for(tenant, vault, method, url, int(now))
+            _record_sign(settings, tenant, method, url, None)
         except SigningError as error:
+            _record_sign(settings, tenant, method, url, error)
             raise fail(str(error), 1 if error.status == 404 else 2) from None
         finally:
             vault.close()
@@ -111,6 +128,43 @@ def sign(
         emit({"token": outgoing.token, "expires_at": ends, "base_url": tenant.base_url}, True)
     else:
         typer.echo(f"{outgoing.token} {ends} {tenant.base_url}")
+
+
+def _record_sign(
+    settings: KeySettings, tenant: Tenant | None, method: str, url: str, error: SigningError | None
+) -> None:
+    """A decision of kind `sign`, as `POST /sign` records one; who signed and where stands in its detail."""
+    open_decisions(settings.beside("decisions"))
+    store = SqliteDecisions(settings.beside("decisions"))
+    try:
+        made = Decision(
+            decision=new_id(),
+            at=stored_at(time.time()),
+            kind="sign",
+            verdict="refused" if error else "accepted",
+            reason=error.reason.value if error else "",
+            detail=clean(f"command line, by {'@'.join(who())}"),
+            client_key=tenant.client_key if tenant else "",
+            claimed_client_key="",
+            method=clean(method, 20),
+            path=clean(urlsplit(url).path),
+            status=error.status if error else 200,
+            took_ms=0.0,
+            read_position=tenant.position if tenant else 0,
+        )
+        store.record([Entry(made)])
+    finally:
+        store.close()
+
+
+def _note(what: str, **particulars: Any) -> None:
+    settings = settings_of(StoreSettings)
+    open_log(settings.log_path, [schema()])
+    log = SqliteLog(settings.log_path, [SecurityContextProjector()])
+    try:
+        note(log, settings.app_key, what, **particulars)
+    finally:
+        log.close()
 
 
 def qsh(

@@ -41,6 +41,8 @@ def serve(
     os.environ[wiring.INTERNAL_PORT] = str(internal.getsockname()[1])
     if internal.getsockname()[1] == number:
         raise fail("the two listeners need two ports", 2)
+    with guarded():
+        wiring.started(settings)
     log.info("serving", public=_name(public), internal=_name(internal), workers=workers, base_url=settings.base_url)
     config = uvicorn.Config("tenure.worker:application", factory=True, workers=workers, **server_settings())
     if workers == 1:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.domain_support import APP, CLIENT, SITE, install, numbered, stamp, tenant_after
+from support.domain_support import CLIENT, SITE, install, numbered, stamp, tenant_after
 from tenure.domain.check import Policy
 from tenure.domain.decisions import Decision, Facts
 from tenure.domain.events import Event
@@ -19,7 +19,7 @@ GOOD = request_hash("POST", "/webhooks", "")
 
 def decision(reason: Reason | None, read_position: int = 0, kind: str = "webhook", **facts: Any) -> Decision:
     """A recorded call an hour into the day, signed by the tenant an instant before."""
-    known = {
+    known: dict[str, Any] = {
         "purpose": "traffic", "now": NOW, "alg": "HS256", "iat": int(NOW) - 1, "exp": int(NOW) + 179, "qsh": GOOD,
         "expected_qsh": (GOOD,), "match": "current",
     } | facts  # fmt: skip
@@ -48,7 +48,7 @@ def test_an_accepted_call_names_every_step_and_when_it_ends() -> None:
 
 
 def test_the_replaced_secret_is_named_by_its_positions() -> None:
-    """A call with the replaced secret is told which event brought it, which one replaced it, and how to bring it back."""
+    """A call with the replaced secret is told which event brought it, which replaced it, and how to bring it back."""
     made = decision(Reason.SECRET_SUPERSEDED, 3, match="previous", secret_position=1)
     found = told(made, install("one"), "enabled", install("two"))
     assert "secret of position 1" in found.why
@@ -110,7 +110,7 @@ def test_the_mistake_in_the_hash_is_named() -> None:
 @pytest.mark.parametrize("kind", ["webhook", "forward-auth", "installed", "enabled", "sign", "audit"])
 @pytest.mark.parametrize("reason", [None, *Reason])
 def test_every_reason_is_explained(reason: Reason | None, kind: str) -> None:
-    """Each reason, at each kind of call, has a cause, a next step, and at most one failed step, with nothing passed behind."""
+    """Each reason, at each kind of call, has a cause, a next step, and at most one failed step, none passed behind."""
     for made in (decision(reason, 0, kind), replace(decision(reason, 1, kind), facts=Facts())):
         found = told(made, install())
         assert found.why.endswith(".")
