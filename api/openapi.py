@@ -87,6 +87,14 @@ DOCUMENT: dict[str, Any] = {
         "/readyz": {
             "get": {"tags": ["internal"], "responses": _responses((200, "Ready."), (503, "Not ready."))},
         },
+        "/metrics": {
+            "get": {
+                "summary": "Counters for Prometheus",
+                "tags": ["internal"],
+                "security": [{"token": []}],
+                "responses": _responses((200, "Prometheus text."), (401, "No API token."), (429, "Too many failures.")),
+            }
+        },
         **openapi_audit.PATHS,
         "/openapi.json": {"get": {"tags": ["internal"], "responses": _responses((200, "This document."))}},
     },

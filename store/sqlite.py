@@ -34,14 +34,15 @@ def event_query(
     sql = f"SELECT {_ALL} FROM events WHERE position > ?"
     parameters: list[str] = []
     if since is not None:
-        # where the walk may begin; the clock may have gone back, so the time itself is asked again below
-        sql += " AND position >= (SELECT min(position) FROM events WHERE recorded_at >= ?)"
+        # where the walk may begin; the clock may have gone back, so the time itself is asked again below. The pluses
+        # keep the planner on the index that fits: it would look for the least position by reading from the first on,
+        sql += " AND position >= (SELECT min(+position) FROM events WHERE recorded_at >= ?)"
         parameters.append(since)
     for clause, value in (
         ("client_key = ?", client_key),
         ("type = ?", kind),
         (f"{_KID} = ?", kid),
-        # the plus keeps the planner on the order of positions: sorting a range by time would be sorting it again
+        # and sort a range of times by position
         ("+recorded_at >= ?", since),
         ("+recorded_at <= ?", until),
     ):

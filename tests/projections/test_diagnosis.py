@@ -1,4 +1,4 @@
-"""Each cause that a diagnosis knows is played against a real service and named rightly; a healthy history names none."""
+"""Each cause that a diagnosis knows is played against a real service and named rightly; a healthy history has none."""
 
 import socket
 import time
