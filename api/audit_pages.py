@@ -12,6 +12,7 @@ from typing import Any
 from tenure.api.questions import Question, QuestionError
 from tenure.domain.decisions import Wanted
 from tenure.domain.questions import EventFilter
+from tenure.domain.refusals import Reason
 from tenure.domain.tenant import Tenant
 from tenure.projections.archive import Archive, By
 from tenure.projections.shown import (
@@ -30,6 +31,7 @@ DECISION_PARAMETERS = frozenset(
     (*_PAGED, "tenant", "claimed", "verdict", "reason", "kind", "since", "until", "identifier", "kid", "by", "order")
 )
 TENANT_PARAMETERS = frozenset((*_PAGED, "kid"))
+_REASONS = tuple(sorted(Reason))
 _BY: dict[str, By] = {"reason": "reason", "tenant": "tenant", "hour": "hour"}
 
 
@@ -100,7 +102,7 @@ def decision_filter(archive: Archive, question: Question) -> Wanted:
         client_key=_client_key(archive, question),
         claimed_client_key=question.text("claimed"),
         verdict=question.one_of("verdict", ("accepted", "refused")),
-        reason=question.text("reason"),
+        reason=question.one_of("reason", _REASONS),
         kind=question.text("kind"),
         since=question.time("since"),
         until=min(ends, default=None),

@@ -70,8 +70,11 @@ def query_names(query: str) -> tuple[str, ...]:
         return ()
     names: dict[str, None] = {}
     for piece in query.split("&", NAMES)[:NAMES]:
-        name = unquote_plus(piece.partition("=")[0])
-        names[name if _NAME.match(name) and not _TOKEN.search(name) else "(odd)"] = None
+        name = piece.partition("=")[0]
+        if not name.isalnum():
+            name = unquote_plus(name)
+        # a token has more than 40 characters
+        names[name if _NAME.match(name) else "(odd)"] = None
     return tuple(names)
 
 

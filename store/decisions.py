@@ -4,7 +4,7 @@ Written in batches by a lane of its own, `synchronous=NORMAL`: a killed process 
 last moments (lifecycle events are not in here alone; the log has them, fsynced). Each batch is one transaction: rows,
 counters and claims of webhooks together, so that the counters are exact at any moment. Refusals are kept as far as
 there is room (`store.room`), all are counted. A checkpoint needs an fsync, so another thread makes them
-(`store.keeper`); this one does only when the WAL has grown past 8 MB.
+(`store.keeper`); this one does only when the WAL has grown past 4 MB.
 """
 
 import threading
@@ -35,10 +35,11 @@ from tenure.store.room import Room
 from tenure.store.tally import Tally
 from tenure.store.veil import Veil
 
+BUSY_S = 2.0
 LEASE_S = 10.0
 DELIVERIES_KEPT_S = 48 * 3600
 FAILED_TOKENS_S = 60.0
-CHECKPOINT_PAGES = 2000
+CHECKPOINT_PAGES = 1000
 
 _DEFAULTS = tuple((f.name, f.default) for f in fields(Facts) if f.name not in ("identifier", "kid", "address_mark"))
 _INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
@@ -70,6 +71,7 @@ class SqliteDecisions(DecisionReads):
         super().__init__(self._database.conn.execute)
         if not read_only:
             self._execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            self._execute("PRAGMA busy_timeout=0")
         self._veil = veil
         self._owed: deque[Amended] = deque()
         self._dropped: dict[str, int] = {}
@@ -93,7 +95,7 @@ class SqliteDecisions(DecisionReads):
             dropped, self._dropped = self._dropped, {}
         owed = [*self._owed, *(item for item in batch if isinstance(item, Amended))]
         try:
-            self._execute("BEGIN IMMEDIATE")
+            self._begin()
             results = [self._write(item, tally, room, fates, now) for item in batch]
             self._amend(owed, fates, tally, now)
             for kind, times in dropped.items():
@@ -115,6 +117,28 @@ class SqliteDecisions(DecisionReads):
         for entry, fate in fates:
             entry.fate = fate
         return results
+
+    def _begin(self) -> None:
+        # SQLite's own busy handler sleeps ever longer, up to 100 ms, so that of two workers under load one starves
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._execute("BEGIN IMMEDIATE")
+                return
+            except self._database.conn.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.0005)
+
+    def forget(self, client_key: str) -> int:
+        """Takes what is personal out of every decision proved to be of a tenant; how many there were."""
+        found = self._execute(
+            "UPDATE decisions SET address_mark = '', "
+            "facts = json_remove(facts, '$.account', '$.address', '$.user_agent') "
+            "WHERE client_key = ? AND client_key <> ''",
+            (client_key,),
+        )
+        return int(found.rowcount)
 
     def flush(self) -> None:
         """Writes the counters that no batch has taken along yet."""

@@ -76,6 +76,7 @@ def configure(level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_OneLine())
+    logging.raiseExceptions = False  # logging's own report of a line that failed would print a traceback
     logging.captureWarnings(True)
     warnings.simplefilter("default")
     sys.excepthook = _uncaught
@@ -95,7 +96,7 @@ class _OneLine(logging.Formatter):
         try:
             message = record.getMessage()
         except Exception:  # arguments that do not fit, or that cannot be shown
-            message = str(record.msg)
+            message = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
         error = record.exc_info[1] if record.exc_info else None
         fields: dict[str, Any] = {"event": message.partition("\n")[0], "level": record.levelname.lower(),
                                   "logger": record.name}  # fmt: skip

@@ -100,7 +100,7 @@ class _House:
         self.contexts = SecurityContexts(self.log.connection)
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
-        self.reads = SqliteDecisions(settings.beside("decisions"))
+        self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.key_store = SqliteInstallKeys(settings.log_path)
         self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
@@ -188,7 +188,6 @@ def build(settings: Settings) -> App:
         Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
-    access = Access(house.tokens, house)
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
     gate.prepare()
@@ -210,6 +209,18 @@ def build(settings: Settings) -> App:
         )
     )
     webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
+    return App(
+        _public(settings, lifecycle, webhooks),
+        _internal(settings, house, gate, recorder),
+        house.start,
+        house.stop,
+        lambda: int(os.environ.get(INTERNAL_PORT, "0")),
+        recorder,
+    )
+
+
+def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder) -> Listener:
+    access = Access(house.tokens, house)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     signing = Signing(
         access,
@@ -222,27 +233,17 @@ def build(settings: Settings) -> App:
         access, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota, version=__version__,
         settings=settings.digest(),
     )  # fmt: skip
-    house.audit = audit = Audit(
-        access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key)
-    )  # fmt: skip
-    audited = Route(audit.handle, ("GET", "HEAD"), "audit")
-    return App(
-        _public(settings, lifecycle, webhooks),
-        Listener(
-            {
-                "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
-                "/sign": Route(signing.handle, kind="sign"),
-                "/metrics": Route(metrics.handle, ("GET", "HEAD")),
-                "/readyz": Route(readyz(house), ("GET", "HEAD")),
-                "/openapi.json": Route(openapi, ("GET", "HEAD")),
-            },
-            "/audit/",
-            audited,
-        ),
-        house.start,
-        house.stop,
-        lambda: int(os.environ.get(INTERNAL_PORT, "0")),
-        recorder,
+    house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
+    return Listener(
+        {
+            "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
+            "/sign": Route(signing.handle, kind="sign"),
+            "/metrics": Route(metrics.handle, ("GET", "HEAD")),
+            "/readyz": Route(readyz(house), ("GET", "HEAD")),
+            "/openapi.json": Route(openapi, ("GET", "HEAD")),
+        },
+        "/audit/",
+        Route(audit.handle, ("GET", "HEAD"), "audit"),
     )
 
 

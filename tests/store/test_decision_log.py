@@ -338,3 +338,14 @@ def test_accounts_are_marks_unless_asked_for(log: SqliteDecisions, tmp_path: Pat
     assert plain.page()[0].decision.facts.account == "account-7"
     plain.close()
     vault.close()
+
+
+def test_what_is_personal_can_be_forgotten(log: SqliteDecisions) -> None:
+    """Forgetting a tenant takes account, address and user agent out of its decisions, and of no other's."""
+    facts = Facts(account="account-7", address="10.0.0.4", user_agent="agent", qsh="q")
+    log.record(entries(decision(1, facts=facts), decision(2, client_key="b", facts=facts)))
+    assert log.forget("a") == 1
+    assert log.forget("") == 0
+    known = {stored.decision.client_key: stored.decision.facts for stored in log.page()}
+    assert known["a"] == Facts(qsh="q")
+    assert all((known["b"].account, known["b"].address, known["b"].address_mark, known["b"].user_agent))
