@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,7 @@ def test_a_healthy_history_names_no_cause(house: House, auditor: Auditor) -> Non
     """Upgrades, renames, rotations, a return, and strangers in between: as long as the site's calls pass, no cause."""
     site = healthy(house)
     attacker = Attacker(site)
-    steps: list[Any] = [
+    steps: list[Callable[[], Any]] = [
         site.install, site.rotate, lambda: site.rename("https://renamed-healthy.atlassian.net"),
         site.uninstall, site.rotate, site.enable, site.disable, site.enable,
         attacker.unsigned_install, attacker.own_webhook, attacker.borrowed_kid_install, attacker.own_lifecycle,
@@ -252,7 +252,8 @@ def test_a_healthy_history_names_no_cause(house: House, auditor: Auditor) -> Non
     ]  # fmt: skip
     for step in steps:
         step()
-        if site.webhook().status == 200:
+        # who is disabled may call all the same, but that is what an on-call person is to be told
+        if site.webhook().status == 200 and step != site.disable:
             found = told(auditor, site)
             assert found["cause"] is None, (step, found["says"])
     attacker.own_webhook()
