@@ -3,6 +3,7 @@
 from typing import Any
 
 from tenure.api import openapi_audit
+from tenure.api.signing import SignRequest
 
 
 def _responses(*statuses: tuple[int, str]) -> dict[str, Any]:
@@ -47,6 +48,53 @@ DOCUMENT: dict[str, Any] = {
             }
         },
         "/healthz": {"get": {"tags": ["public"], "responses": _responses((200, "The process is up."))}},
+        "/metrics": {
+            "get": {
+                "summary": "Counters of all workers, for Prometheus",
+                "tags": ["internal"],
+                "security": [{"token": []}],
+                "responses": _responses((200, "Prometheus text."), (401, "No API token in force."), (429, "Too many.")),
+            }
+        },
+        "/forward-auth": {
+            "get": {
+                "summary": "May the request that the proxy holds pass?",
+                "tags": ["internal"],
+                "parameters": [
+                    {"name": "accept", "in": "query", "schema": {"type": "string", "enum": ["context"]}},
+                ],
+                "responses": _responses(
+                    (200, "It may; identity in X-Tenure-*."),
+                    (404, "FORWARD_AUTH is not set."),
+                    (425, "The secret was just replaced: send again."),
+                    *_REFUSED,
+                ),
+            }
+        },
+        "/sign": {
+            "post": {
+                "summary": "A token for a call to a site",
+                "tags": ["internal"],
+                "security": [{"token": []}],
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": SignRequest.model_json_schema()}},
+                },
+                "responses": _responses(
+                    (200, "token, expires_at, base_url"),
+                    (400, "Not a good request."),
+                    (401, "No API token."),
+                    (403, "Scope sign is missing."),
+                    (404, "No such tenant."),
+                    (409, "Uninstalled, or several."),
+                    (429, "Too many failures."),
+                    (503, "Try again."),
+                ),
+            }
+        },
+        "/readyz": {
+            "get": {"tags": ["internal"], "responses": _responses((200, "Ready."), (503, "Not ready."))},
+        },
         **openapi_audit.PATHS,
         "/openapi.json": {"get": {"tags": ["internal"], "responses": _responses((200, "This document."))}},
     },

@@ -52,7 +52,7 @@ def test_the_reference_names_every_route_and_no_other() -> None:
     described: dict[str, Any] = DOCUMENT["paths"]
     named = set(re.findall(r"`(?:GET |POST |any )?(/[a-z{][^` ?]*)`", REFERENCE))
     assert described.keys() <= named
-    assert {path for path in named if path.startswith("/audit/")} <= described.keys()
+    assert named - {"/audit"} <= described.keys()
     for path, operations in described.items():
         for parameter in next(iter(operations.values())).get("parameters", []):
             if parameter["in"] == "query":
