@@ -78,7 +78,8 @@ class App:
         elif scope["type"] == "http":
             call = Call(scope, receive)
             internal = (scope.get("server") or ("", 0))[1] == self._internal_port()
-            await respond(send, await self._answer(self._internal if internal else self._public, call))
+            answer = await self._answer(self._internal if internal else self._public, call)
+            await respond(send, receive, answer)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 

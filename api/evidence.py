@@ -17,6 +17,7 @@ from tenure.api.gate import Passage
 from tenure.api.http import Call
 from tenure.domain.check import Match
 from tenure.domain.decisions import Decision, Facts
+from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.refusals import Reason
 from tenure.domain.times import stored_at
 
@@ -116,10 +117,12 @@ def _within(text: str, networks: tuple[Network, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """What is the same for every decision of this service: the settings' digest, and whose X-Forwarded-For counts."""
+    """What is the same for every decision of this service: the settings' digest, whose X-Forwarded-For counts, and the
+    base URL's path."""
 
     settings: str = ""
     trusted: tuple[Network, ...] = ()
+    base_path: str = ""
 
     def decision(
         self, call: Call, passage: Passage, *, decision: str, kind: str, status: int, asked: Asked = NOTHING,
@@ -175,7 +178,18 @@ class Witness:
             retry=passage.verdict.retry,
             settings=self.settings,
             token_mark=token.fingerprint[:32] if token else "",
+            mistakes=self._mistakes(call, passage, asked) if passage.verdict.reason is Reason.QSH_MISMATCH else (),
         )
+
+    def _mistakes(self, call: Call, passage: Passage, asked: Asked) -> tuple[str, ...]:
+        """What was done wrong to the hash: asked now, because the query is not kept. Only of calls whose signature
+        held, so that no stranger can have it asked."""
+        if passage.token is None or passage.token.qsh is None:
+            return ()
+        query = call.query if asked.query is None else asked.query
+        method, path = asked.method or call.method, asked.path or call.path
+        found = diagnose_hash(passage.token.qsh, method, path, query, self.base_path)
+        return tuple(mistake.code for mistake in found)
 
 
 # Refused only for what comes after the signature: whose call it was is proved all the same.

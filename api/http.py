@@ -5,7 +5,7 @@ Nothing is derived from Host or X-Forwarded-*. A body is read up to a limit and 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -96,20 +96,49 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body and the headers besides the fixed ones."""
+    """Status, body and the headers besides the fixed ones. With `stream` the body is what that yields, piece by piece,
+    until it ends or the caller has gone; then it is closed.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
-async def respond(send: Send, answer: Answer) -> None:
+async def respond(send: Send, receive: Receive, answer: Answer) -> None:
     """Sends an answer with the headers that every response carries."""
     headers = [*FIXED_HEADERS, *answer.headers]
-    if answer.status != 204:
+    if answer.status != 204 and answer.stream is None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if answer.stream is not None:
+        await _send_stream(send, receive, answer.stream)
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _send_stream(send: Send, receive: Receive, stream: AsyncGenerator[bytes, None]) -> None:
+    gone = asyncio.create_task(_gone(receive))
+    try:
+        while True:
+            step = asyncio.ensure_future(anext(stream, None))
+            await asyncio.wait((step, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():
+                step.cancel()
+                await asyncio.wait((step,))
+                return
+            piece = step.result()
+            if piece is None:
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        gone.cancel()
+        await stream.aclose()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def only_token(authorizations: Sequence[str], query: str) -> str:

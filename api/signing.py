@@ -27,6 +27,8 @@ class ApiTokens(Protocol):
 
     def scopes_of(self, token: str) -> tuple[str, ...] | None: ...
 
+    def name_of(self, token: str) -> str: ...
+
 
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
@@ -49,14 +51,18 @@ class Access:
 
     def deny(self, call: Call, scope: str | None) -> Answer | None:
         """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429."""
-        values = call.all(b"authorization")
-        bearer = values[0][7:].strip() if len(values) == 1 and values[0][:7].lower() == "bearer " else ""
-        scopes = self._tokens.scopes_of(bearer) if bearer.isascii() and bearer else None
+        bearer = _bearer(call)
+        scopes = self._tokens.scopes_of(bearer) if bearer else None
         if scopes is None:
             return self._failed(call)
         if scope is not None and scope not in scopes:
             return problem(403, f"This API token lacks the scope {scope}.")
         return None
+
+    def holder(self, call: Call) -> str:
+        """The name of the caller's token; empty if it is none of ours."""
+        bearer = _bearer(call)
+        return self._tokens.name_of(bearer) if bearer else ""
 
     def _failed(self, call: Call) -> Answer:
         if self._failures.failures(call.peer) >= FAILURES:
@@ -64,6 +70,12 @@ class Access:
         self._failures.failed(call.peer)
         challenge = ((b"www-authenticate", b'Bearer realm="tenure"'),)
         return problem(401, "An API token in force is needed: Authorization: Bearer.", headers=challenge)
+
+
+def _bearer(call: Call) -> str:
+    values = call.all(b"authorization")
+    bearer = values[0][7:].strip() if len(values) == 1 and values[0][:7].lower() == "bearer " else ""
+    return bearer if bearer.isascii() else ""
 
 
 class SignRequest(BaseModel):

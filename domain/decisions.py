@@ -25,6 +25,7 @@ class Facts:
     `identifier` is the webhook's, `trace` the W3C trace id, `gone` whether the caller had hung up before the answer,
     `settings` names the settings in force (their digest, as in the `operator.started` event that lists them),
     `body_client_key` is a lifecycle body's, `token_mark` the first half of the token's fingerprint (as in an event's).
+    `mistakes` are the codes of `domain.qsh_doctor` for a wrong hash, found while the query was still at hand.
     """
 
     purpose: str = ""
@@ -52,6 +53,7 @@ class Facts:
     retry: bool = False
     settings: str = ""
     token_mark: str = ""
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from tenure.domain.decisions import Count, Decision, Facts, Stored, Wanted
+from tenure.store.measures import DecisionMeasures
 from tenure.store.tally import Execute
 
 _FACTS = TypeAdapter(Facts)
@@ -73,6 +74,7 @@ class DecisionReads:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
+        self.measures = DecisionMeasures(execute)
 
     def page(
         self, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest_first: bool = True

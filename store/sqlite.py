@@ -24,6 +24,34 @@ _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 
+_KID = "json_extract(proof, '$.kid')"
+
+
+def event_query(
+    client_key: str | None, kind: str | None, since: str | None, until: str | None, kid: str | None
+) -> tuple[str, list[str]]:
+    """The statement of a filtered read and its parameters between `after` and `limit`."""
+    sql = f"SELECT {_ALL} FROM events WHERE position > ?"
+    parameters: list[str] = []
+    if since is not None:
+        # where the walk may begin; the clock may have gone back, so the time itself is asked again below. The pluses
+        # keep the planner on the index that fits: it would look for the least position by reading from the first on,
+        sql += " AND position >= (SELECT min(+position) FROM events WHERE recorded_at >= ?)"
+        parameters.append(since)
+    for clause, value in (
+        ("client_key = ?", client_key),
+        ("type = ?", kind),
+        (f"{_KID} = ?", kid),
+        # and sort a range of times by position
+        ("+recorded_at >= ?", since),
+        ("+recorded_at <= ?", until),
+    ):
+        if value is not None:
+            sql += f" AND {clause}"
+            parameters.append(value)
+    return f"{sql} ORDER BY position LIMIT ?", parameters
+
+
 def utc_now() -> str:
     """The time as it is stored: UTC, microseconds, of one width so that text order is time order."""
     return stored(datetime.now(UTC))
@@ -183,22 +211,18 @@ class SqliteLog:
         kind: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        kid: str | None = None,
         after: int = 0,
         limit: int = -1,
     ) -> Iterator[Event]:
-        """Events oldest first, filtered; `since` and `until` as stored times, both included."""
-        sql = f"SELECT {_ALL} FROM events WHERE position > ?"
-        parameters: list[Any] = [after]
-        for clause, value in (
-            ("client_key = ?", client_key),
-            ("type = ?", kind),
-            ("recorded_at >= ?", since),
-            ("recorded_at <= ?", until),
-        ):
-            if value is not None:
-                sql += f" AND {clause}"
-                parameters.append(value)
-        return map(decode, self._execute(f"{sql} ORDER BY position LIMIT ?", (*parameters, limit)))
+        """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
+        sql, parameters = event_query(client_key, kind, since, until, kid)
+        return map(decode, self._execute(sql, (after, *parameters, limit)))
+
+    def kid_tenants(self, kid: str) -> list[str]:
+        """The client keys of every tenant that an event proved by this install key belongs to."""
+        sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
+        return [row[0] for row in self._execute(sql, (kid,))]
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

@@ -72,6 +72,11 @@ class ApiTokens:
             return None
         return tuple(row[1].split())
 
+    def name_of(self, token: str) -> str:
+        """The name of a token, in force or not; empty if it is unknown."""
+        row = self._execute("SELECT name FROM api_tokens WHERE digest = ?", (_digest(token),)).fetchone()
+        return str(row[0]) if row else ""
+
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -114,7 +114,9 @@ def due(log: SqliteLog, days: int, app_key: str | None = None, now: datetime | N
         return []
     before = ((now or datetime.now(UTC)) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return [
-        tenant for tenant in tenants.uninstalled_before(log.connection, before) if app_key in (None, tenant.app_key)
+        tenant
+        for tenant in tenants.uninstalled_before(log.connection, before)
+        if not app_key or app_key == tenant.app_key
     ]
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
+from tenure.api.audit import Audit
 from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
@@ -34,6 +35,7 @@ from tenure.forgetting import reapply, unkeyed
 from tenure.housekeeping import Housekeeping
 from tenure.operators import note
 from tenure.projections import tenants
+from tenure.projections.archive import Archive
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
@@ -146,7 +148,12 @@ class _House:
         self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
         self._housekeeping = Housekeeping(settings)
         self._refreshing: asyncio.Task[None] | None = None
-        self._readers = (self.log, self.vault, self.tokens, self.reads, self.key_store)
+        self.audit_log = SqliteLog(settings.log_path, read_only=True)
+        self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self._readers = (
+            self.log, self.vault, self.tokens, self.reads, self.key_store, self.audit_log, self.audit_reads
+        )  # fmt: skip
+        self.audit: Audit | None = None
         self._writers = (writer, key_writer, veil_vault, signer, signed)
 
     async def append(self, request: Append) -> AppendResult:
@@ -203,6 +210,8 @@ class _House:
         """Writes what is queued and closes everything."""
         if self.install_keys.session is not None:
             await self.install_keys.session.close()
+        if self.audit is not None:
+            self.audit.close()
         if self._refreshing is not None:
             self._refreshing.cancel()
         await asyncio.to_thread(self._housekeeping.stop)
@@ -240,7 +249,7 @@ def build(settings: Settings) -> App:
     house = _House(settings)
     recorder = Recorder(
         house.decisions,
-        Witness(settings.digest(), settings.trusted_proxies),
+        Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
@@ -289,6 +298,7 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
         access, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota, version=__version__,
         settings=settings.digest(),
     )  # fmt: skip
+    house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
     return Listener(
         {
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
@@ -297,7 +307,9 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
             "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
             "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
-        }
+        },
+        "/audit/",
+        Route(audit.handle, ("GET", "HEAD"), "audit"),
     )
 
 

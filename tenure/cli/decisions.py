@@ -11,8 +11,8 @@ from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, guarded, moment, reading, settings_of, table
 from tenure.domain.decisions import Stored, Wanted
 from tenure.domain.refusals import Reason
+from tenure.projections import shown
 from tenure.settings import StoreSettings
-from tenure.store.decision_reads import plain_fields
 from tenure.store.decisions import SqliteDecisions
 
 LOOK_EVERY_S = 0.2
@@ -36,7 +36,7 @@ class Groups(StrEnum):
 
 def decision_fields(stored: Stored) -> dict[str, Any]:
     """A decision as it is shown."""
-    return plain_fields(stored.decision)
+    return shown.decision_fields(stored.decision)
 
 
 def decisions(
@@ -45,6 +45,10 @@ def decisions(
     reason: Annotated[str | None, typer.Option(help="Only refusals for this reason.")] = None,
     since: Annotated[str | None, typer.Option(help="From this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this time.")] = None,
+    claimed: Annotated[str | None, typer.Option(help="Only those whose token claims this client key.")] = None,
+    kind: Annotated[str | None, typer.Option(help="webhook, forward-auth, a callback, sign or audit.")] = None,
+    identifier: Annotated[str | None, typer.Option(help="Only this webhook's.")] = None,
+    kid: Annotated[str | None, typer.Option(help="Only with this install key.")] = None,
     by: Annotated[Groups | None, typer.Option(help="Count them by this (by whole hours), exactly.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
     limit: Annotated[int, typer.Option(help="The newest so many.", min=1, max=1_000_000)] = 100,
@@ -57,6 +61,10 @@ def decisions(
         raise fail("give --by or --follow, not both", 2)
     wanted = Wanted(
         client_key=_client_key(tenant) if tenant else None,
+        claimed_client_key=claimed,
+        kind=kind,
+        identifier=identifier,
+        kid=kid,
         verdict=verdict and verdict.value,
         reason=reason,
         since=moment(since) if since else None,
@@ -79,7 +87,10 @@ def _client_key(name: str) -> str:
 
 
 def _counted(store: SqliteDecisions, wanted: Wanted, by: Groups, as_json: bool) -> None:
-    groups = store.counts(by.value, wanted)
+    try:
+        groups = store.counts(by.value, wanted)
+    except ValueError as error:
+        raise fail(str(error), 2) from None
     rows = [{by.value: group.name, "counted": group.counted, "kept": group.kept} for group in groups]
     table(rows, (by.value, "counted", "kept"), as_json)
     _say(store, wanted)

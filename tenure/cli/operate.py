@@ -13,7 +13,8 @@ from tenure.api.signing import SigningError, choose, sign_for
 from tenure.cli.audit import Json, TenantName
 from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
 from tenure.domain.decisions import Decision, Entry
-from tenure.domain.qsh import canonical_request, request_hash
+from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
+from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored_at
 from tenure.operators import note, who
@@ -157,7 +158,14 @@ def qsh(
     parts, base = urlsplit(url), urlsplit(base_url).path
     canonical = canonical_request(method, parts.path, parts.query, base)
     digest = request_hash(method, parts.path, parts.query, base)
-    found = {"canonical": canonical, "qsh": digest}
-    emit(found if expect is None else found | {"matches": expect == digest}, as_json)
-    if expect is not None and expect != digest:
+    found: dict[str, Any] = {"canonical": canonical, "qsh": digest}
+    if expect is not None:
+        wrong = diagnose_hash(expect, method, parts.path, parts.query, base)
+        right = expect in accepted_hashes(method, parts.path, parts.query, base)
+        found |= {"matches": right, "mistakes": [mistake.code for mistake in wrong]}
+        if not right:
+            found["why"] = " ".join(mistake.sentence for mistake in wrong) or "No known mistake gives this hash."
+            found["next"] = wrong[0].next if wrong else "Have the sender print the text that it hashed."
+    emit(found, as_json)
+    if not found.get("matches", True):
         raise typer.Exit(1)

@@ -1,26 +1,23 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
-import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
 import typer
 from pysqlite3 import DatabaseError
 
-from tenure.domain.times import stored
+from tenure.domain.questions import stored_time
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.sqlite import SqliteLog
 
 S = TypeVar("S", bound=StoreSettings)
-_AGE = re.compile(r"(\d+)([smhdw])\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def fail(message: str, status: int) -> typer.Exit:
@@ -100,16 +97,16 @@ def paragraph(text: str, first: str, then: str) -> None:
         typer.echo(f"{then if number else first}{line}".rstrip())
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool, *, header: bool = True) -> None:
     """Many objects: JSON lines whole, or aligned columns, numbers to the right."""
     if as_json:
         for row in rows:
             emit(row, True)
         return
-    if not rows:
+    if not rows and header:
         typer.echo("nothing found", err=True)
         return
-    cells = [columns, *[tuple(plain(row[name]) for name in columns) for row in rows]]
+    cells = [*([columns] if header else []), *[tuple(plain(row[name]) for name in columns) for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     numeric = [all(_is_number(row[name]) for row in rows) for name in columns]
     for line in cells:
@@ -143,12 +140,7 @@ def progress(as_json: bool = False) -> Iterator[Callable[[str], None]]:
 
 def moment(text: str) -> str:
     """A time as stored, from ISO 8601 with zone or an age such as 12h, 28d; exit 2 if it is neither."""
-    age = _AGE.match(text)
     try:
-        when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else datetime.fromisoformat(text)
-        text_of = stored(when)
-    except (ValueError, OverflowError):
-        raise fail(f"{text} is no time: write 2026-01-31T08:00:00Z or an age such as 12h, 28d", 2) from None
-    if when.tzinfo is None:
-        raise fail(f"{text} lacks a time zone: add Z or an offset such as +02:00", 2)
-    return text_of
+        return stored_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise fail(str(error), 2) from None
