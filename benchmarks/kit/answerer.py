@@ -37,12 +37,16 @@ class Answerer(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve() -> None:
+def given(arguments: list[str]) -> tuple[bytes, bool]:
+    """The answer, and whether the connection ends with it."""
+    if not arguments:
+        return b"HTTP/1.1 204 No Content\r\n\r\n", False
+    body = Path(arguments[0]).read_bytes()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body), True
+
+
+async def serve(answer: bytes, close: bool) -> None:
     """Listens until it is ended."""
-    answer, close = b"HTTP/1.1 204 No Content\r\n\r\n", False
-    if len(sys.argv) > 1:
-        body, close = Path(sys.argv[1]).read_bytes(), True
-        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Answerer(answer, close), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -50,4 +54,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    uvloop.run(serve(*given(sys.argv[1:])))

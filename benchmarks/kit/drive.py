@@ -34,13 +34,15 @@ class Contestant:
         return float(answer["rate"])
 
 
-def compare(bench: Bench, load: Load, contestants: Mapping[str, Contestant], connections: int) -> dict[str, list[float]]:
+def compare(
+    bench: Bench, load: Load, contestants: Mapping[str, Contestant], connections: int
+) -> dict[str, list[float]]:
     """Requests/s of each in turn, after one sample each that is thrown away."""
     samplers = {
         name: lambda contestant=contestant: contestant.sample(load, connections, seconds=bench.seconds)
         for name, contestant in contestants.items()
     }
-    for name, contestant in contestants.items():
+    for contestant in contestants.values():
         contestant.sample(load, connections, seconds=min(1.0, bench.seconds))
         contestant.cpu_us.clear()
     return in_turn(samplers, bench.rounds)

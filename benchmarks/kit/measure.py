@@ -6,7 +6,7 @@ is the figure, the least and the greatest are its spread. No figure of another r
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ class Figure:
         return {**asdict(self), "verdict": self.verdict}
 
 
-def in_turn(contestants: dict[str, Sampler], rounds: int) -> dict[str, list[float]]:
+def in_turn(contestants: Mapping[str, Sampler], rounds: int) -> dict[str, list[float]]:
     """`rounds` samples of each contestant, taken in turn; every other round starts from the far end."""
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     order = list(contestants)

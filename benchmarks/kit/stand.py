@@ -26,14 +26,20 @@ class Missing(Exception):  # noqa: N818 (not an error: the row says what is not 
 
 def clean_environment(**more: str) -> dict[str, str]:
     """This environment less our own settings and any proxy, with what the bench's modules need."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TENURE_") and "proxy" not in name.lower()}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TENURE_") and "proxy" not in name.lower()
+    }
     return {**kept, "PYTHONPATH": str(HERE), "NODE_ENV": "production", **more}
 
 
 class Child:
     """A process with its standard error in a file."""
 
-    def __init__(self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str], stdin: int | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str], stdin: int | None = None
+    ) -> None:
         self.log = folder / f"{name}.log"
         self._errors = self.log.open("wb")
         self.process = subprocess.Popen(
@@ -46,7 +52,7 @@ class Child:
         assert self.process.stdout is not None
         text = self.process.stdout.readline().decode().strip()
         if not text:
-            raise RuntimeError(f"{self.process.args} ended: {self.log.read_text()[-2000:]}")
+            raise RuntimeError(f"{self.log.stem} ended: {self.log.read_text()[-2000:]}")
         return text
 
     def memory(self) -> float:
@@ -131,7 +137,11 @@ class Postgres:
     """A server on a socket and a free port, run by a user that is not root, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        found = [place for place in (*POSTGRES, os.path.dirname(shutil.which("postgres") or "")) if place and Path(place, "postgres").exists()]
+        found = [
+            place
+            for place in (*POSTGRES, os.path.dirname(shutil.which("postgres") or ""))
+            if place and Path(place, "postgres").exists()
+        ]
         if not found:
             raise Missing("PostgreSQL's server is not here")
         self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
@@ -145,7 +155,9 @@ class Postgres:
         self.url = f"postgres://bench@127.0.0.1:{self.port}/postgres"
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([*self._as, str(Path(self._bin, program)), *arguments], capture_output=True, cwd="/", check=False)
+        done = subprocess.run(
+            [*self._as, str(Path(self._bin, program)), *arguments], capture_output=True, cwd="/", check=False
+        )
         if done.returncode:
             raise Missing(f"{program} failed: {done.stderr.decode()[-500:]}")
 

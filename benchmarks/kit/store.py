@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from kit.traffic import APP_KEY, KID, Known, install_key_pem
+
 from tenure.domain.events import Cause, Changed, Draft, EventType, Installed
 from tenure.domain.ports import Append
 from tenure.projections.security_context import SecurityContextProjector, schema

@@ -58,7 +58,11 @@ def tenants_file(folder: Path, tenants: Iterable[Known]) -> Path:
 def body_of(size: int) -> bytes:
     """A webhook's body of about `size` bytes of JSON."""
     fields: dict[str, Any] = {"summary": "Something happened", "labels": []}
-    event = {"timestamp": 1_700_000_000_000, "webhookEvent": "jira:issue_updated", "issue": {"key": "TEN-1", "fields": fields}}
+    event = {
+        "timestamp": 1_700_000_000_000,
+        "webhookEvent": "jira:issue_updated",
+        "issue": {"key": "TEN-1", "fields": fields},
+    }
     number = 0
     while len(json.dumps(event)) < size - 40:
         fields[f"customfield_{10_000 + number}"] = {"name": f"field {number}", "value": number, "on": number % 2 == 0}
@@ -74,7 +78,9 @@ def hs256(tenant: Known, method: str, path: str, **extra: Any) -> str:
     return tokens.hs256(claims, tenant.secret)
 
 
-def webhook_requests(tenants: Sequence[Known], body: bytes, *, path: str = WEBHOOK, internal: bool = False) -> list[Pair]:
+def webhook_requests(
+    tenants: Sequence[Known], body: bytes, *, path: str = WEBHOOK, internal: bool = False
+) -> list[Pair]:
     """Deliveries, each with a fresh identifier when it is sent; `internal`: as a proxy asks `/forward-auth` about them,
     the body with them."""
     target = "/forward-auth" if internal else path
@@ -115,7 +121,8 @@ def install_requests(count: int, first: int = 0) -> list[Pair]:
         made.append(
             (
                 f"POST /installed HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: JWT {token}\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body,
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body,
                 b"",
             )
         )

@@ -1,4 +1,4 @@
-"""Webhooks checked and recorded, one process, 1,000 tenants, in requests/s of those of atlassian-connect-express on SQLite.
+"""Webhooks checked and recorded by one process, 1,000 tenants, against atlassian-connect-express on SQLite.
 
 ACE checks the token and the app's own handler in the same process answers 204. Tenure is asked the same question in
 both its ways: `/forward-auth` with the same token, method, path and body is the same work as ACE's (and records the
@@ -30,7 +30,13 @@ def run(bench: Bench) -> list[Figure]:
         folder, home = (stack.enter_context(bench.folder()) for _ in range(2))
         furnish(home, tenants)
         upstream = started(stack, lambda: Python(folder, "upstream", "-m", "kit.answerer"))
-        store = {"adapter": "sequelize", "dialect": "sqlite3", "type": "sqlite", "storage": str(folder / "ace.db"), "logging": False}
+        store = {
+            "adapter": "sequelize",
+            "dialect": "sqlite3",
+            "type": "sqlite",
+            "storage": str(folder / "ace.db"),
+            "logging": False,
+        }
         peer = {"folder": str(bench.peers), "store": store, "tenants": str(tenants_file(folder, tenants))}
         ace = started(stack, lambda: Node("ace.js", folder, peer))
         tenure = started(stack, lambda: Tenure(home, UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}"))
@@ -48,5 +54,15 @@ def run(bench: Bench) -> list[Figure]:
             what = f"{size // 1024} KB, {connections} connections"
             told = note(contestants)
             for way in ("forward-auth", "passed on"):
-                figures.append(ratio(f"webhook by {way} / ACE on SQLite, {what}", "requests/s", samples[way], samples["ace"], bound, told, labels=(way, "ace")))
+                figures.append(
+                    ratio(
+                        f"webhook by {way} / ACE on SQLite, {what}",
+                        "requests/s",
+                        samples[way],
+                        samples["ace"],
+                        bound,
+                        told,
+                        labels=(way, "ace"),
+                    )
+                )
     return figures

@@ -1,4 +1,4 @@
-"""The same webhooks, 1 KB, 32 connections, in requests/s of Express with the npm package atlassian-jwt and a Map in memory.
+"""The same webhooks, 1 KB, 32 connections, against Express with npm's atlassian-jwt and a Map in memory, in requests/s.
 
 The peer parses the body, decodes twice, compares the hash, and answers 204: no storage, no record.
 """
