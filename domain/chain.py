@@ -12,8 +12,5 @@ GENESIS = "0" * 64
 
 def chain_hash(previous: str, columns: Iterable[str | int]) -> str:
     """The hash of an event's columns behind the event of hash `previous` (`GENESIS` for the first)."""
-    digest = hashlib.sha256()
-    for piece in (previous, *columns):
-        raw = str(piece).encode()
-        digest.update(b"%d:%b," % (len(raw), raw))
-    return digest.hexdigest()
+    pieces = [str(piece).encode() for piece in (previous, *columns)]
+    return hashlib.sha256(b"".join([b"%d:%b," % (len(raw), raw) for raw in pieces])).hexdigest()

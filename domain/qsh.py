@@ -10,18 +10,22 @@ Source: Atlassian, "Understanding JWT for Connect apps", and the vectors its lib
 """
 
 import hashlib
+from string import ascii_letters, digits
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 CONTEXT_QSH = "context-qsh"
+_UNRESERVED = ascii_letters + digits + "-._~"
+_UNRESERVED_BYTES = _UNRESERVED.encode()
 
 
 def _decode(text: str) -> bytes:
     # Bytes, not text: what is not UTF-8 hashes as what was sent, and nothing raises.
-    return unquote_to_bytes(text.replace("+", " "))
+    return unquote_to_bytes(text.replace("+", " ")) if "%" in text or "+" in text else text.encode()
 
 
 def _encode(raw: bytes) -> str:
-    return quote(raw, safe="-._~")
+    # most names and values have nothing to encode: the common case does not go through quote
+    return quote(raw, safe=_UNRESERVED) if raw.strip(_UNRESERVED_BYTES) else raw.decode()
 
 
 def _below(path: str, base_path: str) -> str:
