@@ -12,5 +12,8 @@ GENESIS = "0" * 64
 
 def chain_hash(previous: str, columns: Iterable[str | int]) -> str:
     """The hash of an event's columns behind the event of hash `previous` (`GENESIS` for the first)."""
-    pieces = [str(piece).encode() for piece in (previous, *columns)]
-    return hashlib.sha256(b"".join([b"%d:%b," % (len(raw), raw) for raw in pieces])).hexdigest()
+    pieces = [str(piece) for piece in (previous, *columns)]
+    text = "".join([f"{len(piece)}:{piece}," for piece in pieces])
+    if text.isascii():  # nearly always: characters are bytes
+        return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(b"".join([b"%d:%b," % (len(raw), raw) for raw in map(str.encode, pieces)])).hexdigest()

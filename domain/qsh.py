@@ -10,12 +10,10 @@ Source: Atlassian, "Understanding JWT for Connect apps", and the vectors its lib
 """
 
 import hashlib
-from string import ascii_letters, digits
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 CONTEXT_QSH = "context-qsh"
-_UNRESERVED = ascii_letters + digits + "-._~"
-_UNRESERVED_BYTES = _UNRESERVED.encode()
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
 def _decode(text: str) -> bytes:
@@ -25,7 +23,7 @@ def _decode(text: str) -> bytes:
 
 def _encode(raw: bytes) -> str:
     # most names and values have nothing to encode: the common case does not go through quote
-    return quote(raw, safe=_UNRESERVED) if raw.strip(_UNRESERVED_BYTES) else raw.decode()
+    return quote(raw, safe="-._~") if raw.strip(_UNRESERVED) else raw.decode()
 
 
 def _below(path: str, base_path: str) -> str:

@@ -1,6 +1,6 @@
 """Durable lifecycle appends at the store. One writer: an `installed` (chained, projected, its token spent) a
-transaction, against bare sqlite3 putting one row of the same columns into a file with the same settings. 32 writers: the
-write lane, against PyPI eventsourcing's SQLite recorder in 32 threads, one event a save.
+transaction, against bare sqlite3 putting one row of the same columns into a file with the same settings. 32 writers:
+the write lane, against PyPI eventsourcing's SQLite recorder in 32 threads, one event a save.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """The check itself in this process, from a token's text to a verdict, secrets at hand: strict reading, signature,
-times, hash, state; against PyPI atlassian-jwt's `Authenticator` and against PyJWT's two decodes with our own query-string hash.
+times, hash, state; against PyPI atlassian-jwt's `Authenticator` and against PyJWT's two decodes with our own hash.
 """
 
 import time
