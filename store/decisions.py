@@ -108,15 +108,23 @@ class SqliteDecisions(DecisionReads):
                 self._execute("ROLLBACK")
             for entry, _ in fates:
                 entry.fate = Fate.LOST
-            self._owed = deque(owed)
-            with self._guard:
-                for kind, times in dropped.items():
-                    self._dropped[kind] = self._dropped.get(kind, 0) + times
+            self._put_back(owed, dropped)
             raise
         self._owed.clear()
         for entry, fate in fates:
             entry.fate = fate
         return results
+
+    def _put_back(self, owed: Sequence[Amended], dropped: dict[str, int]) -> None:
+        # What was lost is only a number: else a disk that stays full would fill the memory.
+        standing = [item for item in owed if item.entry.fate in (Fate.KEPT, Fate.COUNTED)]
+        self._owed = deque(standing)
+        with self._guard:
+            for item in owed:
+                if item not in standing:
+                    dropped[item.entry.decision.kind] = dropped.get(item.entry.decision.kind, 0) + 1
+            for kind, times in dropped.items():
+                self._dropped[kind] = self._dropped.get(kind, 0) + times
 
     def _begin(self) -> None:
         # SQLite's own busy handler sleeps ever longer, up to 100 ms, so that of two workers under load one starves
@@ -169,7 +177,7 @@ class SqliteDecisions(DecisionReads):
                 "INSERT OR REPLACE INTO deliveries VALUES (?, ?, NULL, ?, ?)",
                 (*entry.claim, now + LEASE_S, decision.decision),
             )
-        kept = decision.verdict == "accepted" or room.take(decision.reason)
+        kept = decision.verdict == "accepted" or room.take(decision.reason, proved=bool(decision.client_key))
         if kept:
             self._insert(decision)
         tally.add(decision, kept=kept)
@@ -254,7 +262,7 @@ class DecisionLane:
 
     def post(self, item: Item) -> None:
         """Written soon; nobody waits."""
-        self._lane.post(item)
+        self._lane.post(item, spare=isinstance(item, FailedToken))
 
     def drop(self, kind: str) -> None:
         """Counts a decision that is nowhere."""

@@ -247,9 +247,10 @@ def _head_signer(signer: HeadSigner, log: SqliteLog) -> Callable[[Sequence[None]
 def build(settings: Settings) -> App:
     """The application of one worker."""
     house = _House(settings)
+    witness = Witness(settings.digest(), settings.trusted_proxies, settings.base_path)
     recorder = Recorder(
         house.decisions,
-        Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
+        witness,
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
@@ -270,6 +271,7 @@ def build(settings: Settings) -> App:
             keys=house,
             install_keys=house.install_keys,
             recorder=recorder,
+            caller=witness.caller,
         )
     )
     webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
