@@ -10,6 +10,7 @@ from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, in
 from tenure.cli import log as log_commands
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
+from tenure.cli.replay import replay
 from tenure.cli.serve import serve
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command(rich_help_panel="Audit")(investigate.explain)
 app.command(rich_help_panel="Audit")(investigate.diagnose)
 app.command(rich_help_panel="Audit")(investigate.measured)
 app.command(rich_help_panel="Audit")(export.export)
+app.command(rich_help_panel="Replay")(replay)
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)
