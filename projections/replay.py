@@ -18,12 +18,13 @@ from typing import Any, Protocol
 
 from tenure.domain.check import Match
 from tenure.domain.decisions import Decision
-from tenure.domain.events import OPERATORS, Event, Installed, Operated, Reinstated
+from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.recheck import Under, again, recorded_verdict, token_of
 from tenure.domain.refusals import Reason, Step
-from tenure.domain.tenant import Tenant, evolve
+from tenure.domain.tenant import Tenant
 from tenure.projections.case import STARTED
 from tenure.projections.settings import Start, policy_of
+from tenure.projections.timeline import Timeline
 
 BATCH = 10_000
 SAME, DIFFERS, INCOMPLETE = "same", "differs", "incomplete"
@@ -78,36 +79,6 @@ class Replayed:
     read_position: int = 0
     recomputed: tuple[Step, ...] = ()
     read_back: tuple[Step, ...] = ()
-
-
-class Timeline:
-    """One tenant's life, told forwards: ask for positions in rising order."""
-
-    def __init__(self, history: Iterable[Event]) -> None:
-        self._history = list(history)
-        self._next = 0
-        self.tenant: Tenant | None = None
-        self.brought = {
-            event.position: event.data.secret_fingerprint
-            for event in self._history
-            if isinstance(event.data, Installed | Reinstated)
-        }
-
-    def at(self, position: int) -> Tenant | None:
-        """The tenant as of a position."""
-        while self._next < len(self._history) and self._history[self._next].position <= position:
-            self.tenant = evolve(self.tenant, self._history[self._next])
-            self._next += 1
-        return self.tenant
-
-    def again(self) -> "Timeline":
-        """The same life from its beginning."""
-        return Timeline(self._history)
-
-    @property
-    def next(self) -> Event | None:
-        """The event behind the position asked for last."""
-        return self._history[self._next] if self._next < len(self._history) else None
 
 
 class Replay:

@@ -8,6 +8,7 @@ from typer.main import get_command
 from tenure import __version__
 from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
 from tenure.cli import log as log_commands
+from tenure.cli.difference import diff
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
 from tenure.cli.replay import replay
@@ -49,6 +50,7 @@ app.command(rich_help_panel="Audit")(investigate.diagnose)
 app.command(rich_help_panel="Audit")(investigate.measured)
 app.command(rich_help_panel="Audit")(export.export)
 app.command(rich_help_panel="Replay")(replay)
+app.command(rich_help_panel="Replay")(diff)
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)
