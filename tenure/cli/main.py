@@ -12,6 +12,7 @@ from tenure.cli.difference import diff
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
 from tenure.cli.rebuild import rebuild
+from tenure.cli.reinstate import reinstate
 from tenure.cli.replay import replay
 from tenure.cli.serve import serve
 
@@ -53,6 +54,7 @@ app.command(rich_help_panel="Audit")(export.export)
 app.command(rich_help_panel="Replay")(replay)
 app.command(rich_help_panel="Replay")(diff)
 app.command(rich_help_panel="Replay")(rebuild)
+app.command(rich_help_panel="Replay")(reinstate)
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)
