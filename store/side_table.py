@@ -17,10 +17,11 @@ from tenure.store.connection import statements
 
 LIVE, BESIDE, FORMER = "security_contexts", "security_contexts_beside", "security_contexts_former"
 CHUNK = 500
+_OF_LIVE = re.compile(rf"CREATE (TABLE {LIVE}|INDEX \w+ ON {LIVE})\b")
 
 
 class SideTable:
-    """`schema` is the projection's own; `generation` makes the indexes' names unique in the file."""
+    """`schema` is the projection's own."""
 
     def __init__(self, database: Database, schema: str) -> None:
         self._database = database
@@ -40,9 +41,13 @@ class SideTable:
             raise
 
     def make(self, generation: int) -> None:
-        """An empty table beside the live one; what an interrupted run left is taken away first."""
+        """An empty table beside the live one; what an interrupted run left is taken away first. `generation` is the
+        least number that may end its indexes' names.
+        """
         self.clear()
-        made = [line for line in statements(self._schema) if re.match(rf"CREATE (TABLE|INDEX) {LIVE}\b", _joined(line))]
+        made = [line for line in statements(self._schema) if _OF_LIVE.match(line)]
+        while self._execute("SELECT 1 FROM sqlite_master WHERE name LIKE ?", (f"{LIVE}%_{generation}",)).fetchone():
+            generation += 1
         with self.writing():
             for line in made:
                 text = re.sub(rf"CREATE TABLE {LIVE}\b", f"CREATE TABLE {BESIDE}", line)
@@ -81,7 +86,3 @@ class SideTable:
                     taken = self._execute(f"DELETE FROM {name} WHERE (app_key, client_key) IN ({keys})").rowcount
             with self.writing():
                 self._execute(f"DROP TABLE {name}")
-
-
-def _joined(text: str) -> str:
-    return " ".join(text.split())
