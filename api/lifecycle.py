@@ -24,6 +24,7 @@ from tenure.domain.events import Draft, EventType, Installed, Switched
 from tenure.domain.lifecycle import Proof, allowed, decide, describe_change
 from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, Vault
 from tenure.domain.qsh import accepted_hashes
+from tenure.domain.recheck import REPEAT
 from tenure.domain.refusals import OursError, Reason, Refused
 from tenure.domain.tenant import Tenant
 from tenure.domain.token import Token, check_times, checked_kid, read, signed_by_key
@@ -214,7 +215,7 @@ class Lifecycle:
     def _repeat(case: _Case, spent: Spend) -> _Settled:
         if spent.body_digest != case.digest:
             raise Refused(Reason.TOKEN_REUSED)
-        case.detail = "a repeat: the first answer again"
+        case.detail = REPEAT
         return _Settled(Reason(spent.outcome) if spent.outcome else None)
 
     def _settle(self, case: _Case, result: AppendResult, reason: Reason | None) -> _Settled | None:

@@ -4,10 +4,10 @@ Built by whoever opens the store (the command line, or a server's worker for `/a
 own and used by one thread at a time. It gathers; what is made of it are the pure functions beside it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from tenure.domain.check import Policy
 from tenure.domain.decisions import Count, Decision, Stored, Wanted
 from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.ports import Transaction
@@ -17,6 +17,7 @@ from tenure.projections import tenants
 from tenure.projections.case import CALLS, STARTED, Case
 from tenure.projections.explain import Known
 from tenure.projections.measured import Measured, Measures, measure
+from tenure.projections.settings import policy_of
 
 By = Literal["reason", "tenant", "hour"]
 CALLS_READ = 5000
@@ -50,6 +51,8 @@ class Decisions(Protocol):
         self, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest_first: bool = True
     ) -> list[Stored]: ...
 
+    def all(self, wanted: Wanted | None = None, *, after: int = 0, chunk: int = 500) -> Iterator[Stored]: ...
+
     def one(self, decision: str) -> Stored | None: ...
 
     def last_number(self) -> int: ...
@@ -80,6 +83,17 @@ class Archive:
         """Every tenant of a name, newest first; of the one app, if the archive is of one."""
         found = tenants.find(self.events.connection, name)
         return [tenant for tenant in found if self._app_key in (None, tenant.app_key)]
+
+    def every_decision(self, wanted: Wanted, client_key: str | None = None) -> Iterator[Stored]:
+        """All decisions wanted that are kept; of one client key, first those proved to be its, then those claimed."""
+        if client_key is None:
+            yield from self.decisions.all(wanted)
+            return
+        yield from self.decisions.all(replace(wanted, client_key=client_key))
+        if wanted.verdict != "accepted":
+            claimed = replace(wanted, claimed_client_key=client_key, verdict="refused")
+            found = self.decisions.all(claimed)
+            yield from (stored for stored in found if stored.decision.client_key != client_key)
 
     def tenants(self, after: str, limit: int, keys: list[str] | None = None) -> list[Tenant]:
         """Tenants by client key, behind one; `keys`: only these."""
@@ -113,7 +127,7 @@ class Archive:
             next((tenant for tenant in self.find(claimed) if tenant.client_key == claimed), None) if claimed else None
         )
         found = self.deciding(decision.facts.settings)
-        policy = _policy(found) if found else None
+        policy = policy_of(found) if found else None
         return Known(decision, self.history(claimed), self.siblings(mine), policy, found.get("base_path", ""))
 
     def deciding(self, digest: str) -> dict[str, Any]:
@@ -178,8 +192,3 @@ class Archive:
         wanted = Wanted(client_key=key, verdict="accepted", until=now)
         found = (stored.decision for stored in self.decisions.page(wanted, limit=50))
         return next((call for call in found if call.kind in CALLS), None)
-
-
-def _policy(deciding: Mapping[str, Any]) -> Policy:
-    audiences = frozenset(deciding.get("audiences") or ())
-    return Policy(audiences, bool(deciding.get("refuse_disabled")), bool(deciding.get("legacy_install")))

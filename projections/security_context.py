@@ -12,6 +12,14 @@ from tenure.domain.events import Event
 from tenure.domain.ports import EventLog, Transaction
 from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve
 
+# The columns of `security_contexts`, in their order.
+NAMES = (
+    "app_key", "client_key", "version", "position", "installed", "enabled", "disabled", "secret", "secret_fingerprint",
+    "secret_version", "secret_position", "secret_since", "previous_secret", "previous_fingerprint", "previous_version",
+    "previous_position", "previous_since", "base_url", "display_url", "product_type", "installation_id",
+    "installed_at", "uninstalled_at", "erased_at", "host",
+)  # fmt: skip
+
 _READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
 _WRITE = f"INSERT OR REPLACE INTO security_contexts VALUES ({', '.join('?' * 25)})"
 

@@ -70,10 +70,15 @@ def decode(row: tuple[Any, ...]) -> Event:
         recorded_at=recorded_at,
         proof=orjson.loads(proof),
         changed=_changed(orjson.loads(changed)),
-        data=_SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(data),
+        data=data_of(kind, data),
         token_fingerprint=token_fingerprint,
         hash=digest,
     )
+
+
+def data_of(kind: str, text: str | bytes) -> Data:
+    """What an event of a type says, from its stored text."""
+    return _SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(text)
 
 
 def _changed(value: dict[str, Any]) -> Changed | None:

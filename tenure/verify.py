@@ -20,6 +20,7 @@ from tenure.settings import KeySettings, SettingsError
 from tenure.store.connection import UntrustedStoreError, check_permissions
 from tenure.store.decision_digest import DecisionDigests
 from tenure.store.evidence import UnreadableError, exported_rows, stored_rows
+from tenure.store.folding import BrokenChainError, by_tenant
 from tenure.store.masters import MasterKey
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
 from tenure.store.sqlite import SqliteLog, missing_guards
@@ -107,6 +108,8 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
             _besides(found, log, settings.beside("decisions"))
         except DatabaseError as error:
             found.problems.append(f"the store cannot be read whole: {error}")
+        except BrokenChainError as error:
+            found.walk.fail(error.position, f"the chain does not hold at position {error.position}")
         except Exception as error:
             found.problems.append(f"the log cannot be folded: {type(error).__name__}")
         found.head = last.note or None if last else None
@@ -159,7 +162,7 @@ def _besides(found: Findings, log: SqliteLog, decisions: Path) -> None:
         found.problems.append(f"the triggers {', '.join(gone)} are gone or changed")
     row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
     found.app_key = row[0] if row else ""
-    found.problems += differences(log.connection, log.read())
+    found.problems += differences(log.connection, by_tenant(log.connection))
     counted = [
         span_of(event.data.particulars)
         for event in log.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS)

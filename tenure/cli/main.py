@@ -8,8 +8,12 @@ from typer.main import get_command
 from tenure import __version__
 from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
 from tenure.cli import log as log_commands
+from tenure.cli.difference import diff
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
+from tenure.cli.rebuild import rebuild
+from tenure.cli.reinstate import reinstate
+from tenure.cli.replay import replay
 from tenure.cli.serve import serve
 
 app = typer.Typer(
@@ -47,6 +51,10 @@ app.command(rich_help_panel="Audit")(investigate.explain)
 app.command(rich_help_panel="Audit")(investigate.diagnose)
 app.command(rich_help_panel="Audit")(investigate.measured)
 app.command(rich_help_panel="Audit")(export.export)
+app.command(rich_help_panel="Replay")(replay)
+app.command(rich_help_panel="Replay")(diff)
+app.command(rich_help_panel="Replay")(rebuild)
+app.command(rich_help_panel="Replay")(reinstate)
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)
