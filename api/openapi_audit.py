@@ -3,9 +3,10 @@
 from typing import Any
 
 from tenure.api.questions import LIMIT, MAX_LIMIT
+from tenure.domain.alarms import AlarmKind
 from tenure.domain.questions import MAX_POSITION
 from tenure.domain.refusals import Reason
-from tenure.projections.shown import DECISION_FIELDS, EVENT_FIELDS, TENANT_FIELDS
+from tenure.projections.shown import DECISION_FIELDS, TENANT_FIELDS
 
 Schema = dict[str, Any]
 
@@ -29,6 +30,8 @@ _PARAMETERS: dict[str, tuple[Schema, str]] = {
     "identifier": (_TEXT, "The webhook's X-Atlassian-Webhook-Identifier."),
     "by": ({"type": "string", "enum": ["reason", "tenant", "hour"]}, "Counts instead of rows."),
     "order": ({"type": "string", "enum": ["oldest", "newest"], "default": "oldest"}, "Which come first."),
+    "state": ({"type": "string", "enum": ["raised", "ended", "open"]}, "Raised, ended, or raised and not ended."),
+    "format": ({"type": "string", "enum": ["cloudevents"]}, "Each item as a CloudEvent."),
     "quiet": (_TIME, "Tenants are quiet that were last accepted before this."),
 }
 _PROBLEMS = {
@@ -46,7 +49,14 @@ _PROBLEMS = {
 PROBLEM: Schema = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
-    "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT},
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "decision": _TEXT,
+        "reason": _TEXT,
+    },
 }
 
 
@@ -97,18 +107,24 @@ _DIAGNOSIS = _object(
 PATHS: dict[str, Schema] = {
     "/audit/events": _route(
         "Events, oldest first; text/event-stream follows live",
-        _listed("tenant", "type", "since", "until", "kid", "at", "position", "after", "limit"),
-        _list_of(_object(EVENT_FIELDS)), *_TABLES, "text/event-stream",
+        _listed("tenant", "type", "since", "until", "kid", "format", "at", "position", "after", "limit"),
+        _list_of({"type": "object"}), *_TABLES, "text/event-stream",
     ),
     "/audit/decisions": _route(
         "Decisions, or counts of them; text/event-stream follows live",
         _listed("tenant", "claimed", "verdict", "reason", "kind", "since", "until", "identifier", "kid", "by", "order",
-                "at", "position", "after", "limit"),
+                "format", "at", "position", "after", "limit"),
         _list_of({"type": "object"}), *_TABLES, "text/event-stream",
     ),
     "/audit/decisions/{id}": _route(
         "One decision, explained; 404 with kept: false if it was only counted",
         [_IN_PATH | {"name": "id", "description": "The id in X-Tenure-Decision."}], _EXPLAINED,
+    ),
+    "/audit/alarms": _route(
+        "Tenants whose calls stopped passing, and when it was over; text/event-stream follows live",
+        [*_listed("tenant"), _parameter("kind", schema={"type": "string", "enum": [kind.value for kind in AlarmKind]}),
+         *_listed("state", "since", "until", "format", "after", "limit")],
+        _list_of({"type": "object"}), *_TABLES, "text/event-stream",
     ),
     "/audit/tenants": _route(
         "Tenants by client key, now or then",

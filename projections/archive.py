@@ -7,6 +7,7 @@ own and used by one thread at a time. It gathers; what is made of it are the pur
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
+from tenure.domain.alarms import Alarm, AlarmFilter
 from tenure.domain.check import Policy
 from tenure.domain.decisions import Count, Decision, Stored, Wanted
 from tenure.domain.events import OPERATORS, Event, Operated
@@ -43,6 +44,14 @@ class Events(Protocol):
     def kid_tenants(self, kid: str) -> list[str]: ...
 
 
+class Alarms(Protocol):
+    """The alarms' reading end."""
+
+    def page(self, chosen: AlarmFilter | None = None, *, after: int = 0, limit: int = 100) -> list[Alarm]: ...
+
+    def last_number(self) -> int: ...
+
+
 class Decisions(Protocol):
     """The decision log's reading end; `number` is the order of commits."""
 
@@ -56,6 +65,9 @@ class Decisions(Protocol):
 
     @property
     def measures(self) -> Measures: ...
+
+    @property
+    def alarms(self) -> Alarms: ...
 
     def counts(self, by: By, wanted: Wanted | None = None) -> list[Count]: ...
 

@@ -6,6 +6,7 @@ Never a secret: sealed values stay sealed, and fingerprints are keyed.
 from dataclasses import asdict
 from typing import Any
 
+from tenure.domain.alarms import Alarm
 from tenure.domain.decisions import Decision
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
@@ -24,6 +25,7 @@ EVENT_FIELDS = (
     "hash",
 )
 DECISION_FIELDS = tuple(name for name in Decision.__dataclass_fields__ if name != "facts")
+ALARM_FIELDS = ("number", *(name for name in Alarm.__dataclass_fields__ if name != "number"))
 TENANT_FIELDS = (
     "app_key",
     "client_key",
@@ -66,21 +68,37 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
     return fields
 
 
+def alarm_fields(alarm: Alarm) -> dict[str, Any]:
+    """An alarm's item as it is shown."""
+    fields = asdict(alarm)
+    return {name: fields[name] for name in ALARM_FIELDS}
+
+
 def explanation_fields(decision: Decision, found: Explanation) -> dict[str, Any]:
     """A decision with its explanation: what was recorded, the steps, the state it read, why, and what to do."""
     return {**decision_fields(decision), **asdict(found)}
 
 
 def cloud_event(fields: dict[str, Any]) -> dict[str, Any]:
-    """An event or decision as a CloudEvent 1.0 in JSON; its id is the position, or the decision's id."""
-    event = "position" in fields
+    """An event, decision or alarm as a CloudEvent 1.0 in JSON; its id is the position, the decision's id or the number
+    of the item.
+    """
+    if "alarm" in fields:
+        name, kind, when = str(fields["number"]), f"tenure.alarm.{fields['state']}", fields["at"]
+        source = f"/tenure/{fields['app_key']}/alarms"
+    elif "position" in fields:
+        name, kind, when = str(fields["position"]), f"tenure.{fields['type']}", fields["recorded_at"]
+        source = f"/tenure/{fields['app_key']}/events"
+    else:
+        name, kind, when = fields["decision"], f"tenure.decision.{fields['verdict']}", fields["at"]
+        source = "/tenure/decisions"
     return {
         "specversion": "1.0",
-        "id": str(fields["position"] if event else fields["decision"]),
-        "source": f"/tenure/{fields['app_key']}/events" if event else "/tenure/decisions",
-        "type": f"tenure.{fields['type']}" if event else f"tenure.decision.{fields['verdict']}",
+        "id": name,
+        "source": source,
+        "type": kind,
         "subject": fields["client_key"],
-        "time": fields["recorded_at"] if event else fields["at"],
+        "time": when,
         "datacontenttype": "application/json",
         "data": fields,
     }

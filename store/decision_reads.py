@@ -14,6 +14,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from tenure.domain.decisions import Count, Decision, Facts, Stored, Wanted
+from tenure.store.alarms import AlarmReads
 from tenure.store.measures import DecisionMeasures
 from tenure.store.tally import Execute
 
@@ -74,7 +75,18 @@ class DecisionReads:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
-        self.measures = DecisionMeasures(execute)
+        self._measures = DecisionMeasures(execute)
+        self._alarms = AlarmReads(execute)
+
+    @property
+    def measures(self) -> DecisionMeasures:
+        """Summaries."""
+        return self._measures
+
+    @property
+    def alarms(self) -> AlarmReads:
+        """What the service said unasked."""
+        return self._alarms
 
     def page(
         self, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest_first: bool = True

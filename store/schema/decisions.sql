@@ -91,3 +91,36 @@ CREATE TABLE failed_tokens (
 ) STRICT;
 CREATE INDEX failed_tokens_address ON failed_tokens (address_mark, at);
 CREATE INDEX failed_tokens_at ON failed_tokens (at);
+
+-- what the service said unasked: an item when an alarm is raised and one when it ends; open: raised and not ended.
+-- due: when the item is to be posted (again); null: nothing to post
+CREATE TABLE alarms (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    alarm TEXT NOT NULL,
+    state TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    at TEXT NOT NULL,
+    client_key TEXT NOT NULL,
+    item TEXT NOT NULL,
+    began INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    due REAL,
+    attempts INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX alarms_open ON alarms (client_key) WHERE open = 1;
+CREATE INDEX alarms_tenant ON alarms (client_key);
+CREATE INDEX alarms_at ON alarms (at);
+CREATE INDEX alarms_due ON alarms (due) WHERE due IS NOT NULL;
+
+CREATE TABLE alarm_totals (
+    kind TEXT PRIMARY KEY,
+    raised INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- tenants that may be in trouble, and how far both logs were looked at: one row
+CREATE TABLE alarm_watch (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    watches TEXT NOT NULL
+) STRICT;
