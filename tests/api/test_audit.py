@@ -250,7 +250,7 @@ def test_the_live_feed_of_decisions(signed: House, auditor: Auditor) -> None:
 
 @pytest.mark.parametrize("asked", ["text/event-stream", "application/cloudevents+json"])
 def test_the_live_feed_as_cloudevents(signed: House, auditor: Auditor, asked: str) -> None:
-    """Asked for by `format` or by `Accept`, each message's data is a CloudEvent around the item; pages can be so, too."""
+    """Asked for by `format` or by `Accept`, each message is a CloudEvent around the item; pages can be so, too."""
     form = {"format": "cloudevents"} if asked == "text/event-stream" else {}
     with feed(auditor, "events", accept=asked, **form) as lines:
         site = signed.installed()
