@@ -120,15 +120,16 @@ def decision_filter(archive: Archive, question: Question) -> Wanted:
 
 
 def decision_page(archive: Archive, question: Question) -> Page:
-    """A page of decisions; the cursor is the last one's place in the order of commits."""
+    """A page of decisions; the cursor is the place in the order of commits up to which was looked: where no index leads
+    to what is asked for, a page may have few items, or none, and go on all the same.
+    """
     limit, newest = question.limit(), question.one_of("order", ("oldest", "newest")) == "newest"
     after = question.number("after")
-    chosen = decision_filter(archive, question)
-    found = archive.decisions.page(chosen, after=after, limit=limit + 1, newest_first=newest)
-    beyond = str(found[limit - 1].number) if len(found) > limit else None
-    return Page(
-        [decision_fields(one.decision) for one in found[:limit]], beyond, (*DECISION_FIELDS, "facts"), told=True
+    found, beyond = archive.decisions.walk(
+        decision_filter(archive, question), after=after, limit=limit, newest_first=newest
     )
+    items = [decision_fields(one.decision) for one in found]
+    return Page(items, None if beyond is None else str(beyond), (*DECISION_FIELDS, "facts"), told=True)
 
 
 def counted(archive: Archive, question: Question) -> Page:

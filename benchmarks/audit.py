@@ -1,4 +1,4 @@
-"""How long an auditor waits for the first page of each filter: `.venv/bin/python benchmarks/audit.py [EVENTS DECISIONS]`.
+"""How long an auditor waits for the first page of each filter: `.venv/bin/python benchmarks/audit.py [COUNT]`.
 
 Fills a store by plain SQL (a million events of 10,000 tenants, a million decisions over 28 days, one in twenty
 refused), and asks it what `/audit` is asked, as the route does but for the network. Milliseconds, the middle of five;
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -88,7 +89,10 @@ def fill_decisions(path: Path, count: int, began: float) -> None:
     """Webhooks of all tenants, one in twenty refused, one in a hundred thousand an `installed`."""
     open_decisions(path)
     database = connect(path)
-    reasons = "CASE i % 80 WHEN 0 THEN 'signature_bad' WHEN 20 THEN 'qsh_mismatch' WHEN 40 THEN 'expired' ELSE 'token_missing' END"
+    reasons = (
+        "CASE i % 80 WHEN 0 THEN 'signature_bad' WHEN 20 THEN 'qsh_mismatch' WHEN 40 THEN 'expired' "
+        "ELSE 'token_missing' END"
+    )
     database.execute("BEGIN")
     database.execute(
         f"{NUMBERS} INSERT INTO decisions SELECT i + 1, printf('%032x', i), {TIME}, "
@@ -153,11 +157,16 @@ def took(ask: Callable[[], object]) -> float:
     return statistics.median(found)
 
 
+def _ask(page: Callable[[Question], Page], path: str, known: frozenset[str], parameters: dict[str, Any]) -> Page:
+    return page(asked(path, known, **parameters))
+
+
 def walked(
     page: Callable[..., Page], path: str, known: frozenset[str], parameters: dict[str, Any]
 ) -> tuple[int, float]:
     """How many pages a walk to the end takes, at most 1,000, and how long the longest of them took."""
-    after, longest = {}, 0.0
+    after: dict[str, str] = {}
+    longest = 0.0
     for number in range(1, 1001):
         began = time.perf_counter()
         found = page(asked(path, known, **parameters, **after))
@@ -185,8 +194,8 @@ def main(events: int, decisions: int, folder: Path) -> int:
     ]
     for path, page, known, filters in routes:
         for parameters in filters:
-            asking = lambda more, page=page: page(archive, more)  # noqa: E731
-            ms = took(lambda p=path, k=known, q=parameters: asking(asked(p, k, **q)))  # type: ignore[misc]
+            asking = partial(page, archive)
+            ms = took(partial(_ask, asking, path, known, parameters))
             pages, longest = walked(asking, path, known, parameters) if path.endswith("decisions") else (1, 0.0)
             over += ms > GOAL_MS
             more = f"  to the first full page or the end: {pages} pages, the longest {longest:.0f} ms" * (pages > 1)

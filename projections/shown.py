@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tenure.domain.alarms import Alarm
-from tenure.domain.decisions import Decision
+from tenure.domain.decisions import Decision, Facts
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
 from tenure.projections.explain import Explanation
@@ -24,6 +24,7 @@ EVENT_FIELDS = (
     "data",
     "hash",
 )
+_FACTS = tuple(Facts.__dataclass_fields__)
 DECISION_FIELDS = tuple(name for name in Decision.__dataclass_fields__ if name != "facts")
 ALARM_FIELDS = ("number", *(name for name in Alarm.__dataclass_fields__ if name != "number"))
 TENANT_FIELDS = (
@@ -64,7 +65,8 @@ def event_fields(event: Event) -> dict[str, Any]:
 def decision_fields(decision: Decision) -> dict[str, Any]:
     """A decision as it is shown; of its facts, those that hold something."""
     fields = {name: getattr(decision, name) for name in DECISION_FIELDS}
-    fields["facts"] = {name: value for name, value in asdict(decision.facts).items() if value or value is False}
+    facts = ((name, getattr(decision.facts, name)) for name in _FACTS)
+    fields["facts"] = {name: value for name, value in facts if value or value is False}
     return fields
 
 

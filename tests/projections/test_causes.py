@@ -155,14 +155,14 @@ def told(life: Life, *others: Life) -> Diagnosis:
     return diagnose(life.case(others=others))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_healthy_life_has_a_cause_or_an_alarm(data: Draw) -> None:
     """After any step of any healthy life no cause is named, and no alarm is due."""
     lived(data, 14)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(3, 8), st.floats(61, 3600), st.booleans())
 def test_a_rotation_not_taken(data: Draw, count: int, later: float, gone: bool) -> None:
     """However many calls come with the old secret and whenever past the grace: named, and told as an alarm."""
@@ -180,7 +180,7 @@ def test_a_rotation_not_taken(data: Draw, count: int, later: float, gone: bool) 
     assert ear.told
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(0, 5))
 def test_uninstalled(data: Draw, count: int) -> None:
     """An uninstall, with any number of calls after it."""
@@ -192,7 +192,7 @@ def test_uninstalled(data: Draw, count: int) -> None:
     assert told(life).cause == "uninstalled"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.floats(1, 3600), st.booleans())
 def test_a_site_import(data: Draw, later: float, refused: bool) -> None:
     """The same base URL under a new client key: named for the old one and for the new one."""
@@ -207,7 +207,7 @@ def test_a_site_import(data: Draw, later: float, refused: bool) -> None:
     assert told(new, old).cause == "site_import"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(2, 9), st.booleans())
 def test_an_address_that_changed(data: Draw, count: int, restarted: bool) -> None:
     """Calls bound to another path, whether or not the service was started with other settings."""
@@ -222,7 +222,7 @@ def test_an_address_that_changed(data: Draw, count: int, restarted: bool) -> Non
     assert restarted == any("other settings (base_path)" in sign for sign in found.signs)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_an_audience_that_changed(data: Draw, count: int) -> None:
     """Installs meant for another base URL than ours."""
@@ -233,7 +233,7 @@ def test_an_audience_that_changed(data: Draw, count: int) -> None:
     assert told(life).cause == "address_changed"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(2, 6), st.sampled_from([-1, 1]), st.floats(400, 86400), st.floats(0, 90))
 def test_a_clock_of_theirs(data: Draw, count: int, way: int, off: float, wobble: float) -> None:
     """The sender's clock is off by any amount, with any delay on the way."""
@@ -246,7 +246,7 @@ def test_a_clock_of_theirs(data: Draw, count: int, way: int, off: float, wobble:
     assert told(life).cause == "clock"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(2, 6), st.sampled_from([-1, 1]), st.floats(400, 6 * 3600), st.booleans())
 def test_a_step_of_our_own_clock(data: Draw, count: int, way: int, off: float, others: bool) -> None:
     """Our clock jumps ahead or back: named with the distance; with other sites' calls refused alike, as ours; and the
@@ -266,11 +266,11 @@ def test_a_step_of_our_own_clock(data: Draw, count: int, way: int, off: float, o
     assert found.cause == "clock", found.says
     assert ("Our clock is wrong" in found.says) == others
     assert ("ahead of" if way > 0 else "behind") in found.says
-    if way < 0 and any(event.recorded_at >= case.since for event in case.history):
-        assert any("our clock went back" in line["what"] for line in found.around)
+    *_, before, start = [e.recorded_at for e in life.world.events if e.client_key in ("", life.client_key)]
+    assert (start < before) == any("our clock went back" in line["what"] for line in found.around)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(1, 5), st.booleans())
 def test_the_key_host(data: Draw, count: int, first: bool) -> None:
     """Installs, the first or a later one, that wait for a key."""
@@ -281,7 +281,7 @@ def test_the_key_host(data: Draw, count: int, first: bool) -> None:
     assert told(life).cause == "key_host"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 5), st.sampled_from([Reason.SITE_NOT_ALLOWED, Reason.PAYLOAD_INVALID, Reason.KID_UNKNOWN]))
 def test_an_install_that_is_refused(count: int, reason: Reason) -> None:
     """A first install that is refused for any reason of its own."""
@@ -293,7 +293,7 @@ def test_an_install_that_is_refused(count: int, reason: Reason) -> None:
     assert found.cause == "install_refused"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.booleans())
 def test_disabled(data: Draw, goes_on: bool) -> None:
     """A disabled app, whether or not calls go on."""
@@ -304,7 +304,7 @@ def test_disabled(data: Draw, goes_on: bool) -> None:
     assert told(life).cause == "disabled"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(2, 9), st.sampled_from([500, 502, 503, 504]))
 def test_a_receiver_that_fails(data: Draw, count: int, status: int) -> None:
     """Accepted webhooks that the app's own receiver does not take, to the last."""
@@ -315,7 +315,7 @@ def test_a_receiver_that_fails(data: Draw, count: int, status: int) -> None:
     assert told(life).cause == "receiver_failing"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(3, 9))
 def test_a_secret_that_never_came(data: Draw, count: int) -> None:
     """A run of calls signed with a secret that was never here."""
@@ -326,7 +326,7 @@ def test_a_secret_that_never_came(data: Draw, count: int) -> None:
     assert told(life).cause == "secret_never_received"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.floats(12.1, 1000))
 def test_nothing_reached_us(data: Draw, hours: float) -> None:
     """A time without a single call, after any healthy life."""

@@ -1,13 +1,13 @@
-"""A site's life told by pure functions alone: what it does becomes events and decisions, as the service would make them.
+"""A site's life told by pure functions alone: what it does becomes events and decisions, as the service makes them.
 
 Verdicts come from `check`, changes from `describe_change`, states from `evolve`: nothing is set by hand but what is
 sent. The clock is what the life says it is; `off` puts our own wrong by so many seconds.
 """
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from tenure.domain.alarms import (
-    Alarm,
     AlarmKind,
     Passed,
     Watch,
@@ -238,9 +238,4 @@ class Ear:
 
     @staticmethod
     def _seconds(at: str) -> float:
-        from datetime import datetime
-
         return datetime.fromisoformat(at).timestamp()
-
-
-__all__ = ["APP", "HOME", "RIGHT", "WRONG", "Alarm", "Ear", "Life", "World"]
