@@ -40,7 +40,7 @@ _PROBLEMS = {
     "403": "The API token lacks the scope audit.",
     "404": "No such tenant, decision or route.",
     "406": "Only other formats are accepted.",
-    "409": "The name means several tenants, which are listed.",
+    "409": "The name means several tenants, which are listed; or the log has lost what was signed before.",
     "429": "Too many failed API tokens.",
     "503": "Try again; see Retry-After.",
 }
@@ -77,8 +77,10 @@ def _parameter(name: str, **changed: Any) -> Schema:
     return {"name": name, "in": "query", "description": text, "schema": schema} | changed
 
 
-def _route(summary: str, parameters: list[Schema], answer: Schema, *types: str) -> Schema:
-    content: Schema = {"application/json": {"schema": answer}} | {name: {"schema": _TEXT} for name in types}
+def _route(summary: str, parameters: list[Schema], answer: Schema | None, *types: str) -> Schema:
+    content: Schema = {name: {"schema": _TEXT} for name in types}
+    if answer is not None:
+        content = {"application/json": {"schema": answer}} | content
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     refused = {status: {"description": text, "content": problem} for status, text in _PROBLEMS.items()}
     operation = {
@@ -136,6 +138,7 @@ PATHS: dict[str, Schema] = {
         [_IN_PATH | {"name": "tenant", "description": "As the parameter tenant."}, *_listed("at", "position")],
         _object(TENANT_FIELDS),
     ),
+    "/audit/head": _route("The log's head as a signed note, to be kept elsewhere", [], None, "text/plain"),
     "/audit/diagnose": _route(
         "What happened to a site, the likely cause, what to do next",
         [_parameter("tenant", required=True), *_listed("since", "until")], _DIAGNOSIS,

@@ -3,11 +3,11 @@
 A page is read on from a number (the order of commits), so that it neither repeats nor skips while writes go on. Each
 filter has an index: tenant and time for all decisions, the others for refusals only, because indexes are what
 recording costs (32 rows a batch: 9 us a row with none, 35 with two). The filters on claimed key, path, identifier,
-address and kid are therefore cheap for refusals and within a tenant; else a walk looks at 50,000 rows at most, may
+address and kid are therefore cheap for refusals and within a tenant; else a walk looks at 20,000 rows at most, may
 find none, and says where to go on (`walk`).
 
 A filter by time becomes a range of numbers, because rows are told in the order of numbers, and times follow it but
-for what workers wrote at one moment and for steps of the clock: the range reaches as far as the thousand rows next to
+for what workers wrote at one moment and for steps of the clock: the range reaches as far as the 10,000 rows next to
 its edge in the order of times do. The time itself is asked of every row all the same.
 """
 
@@ -35,8 +35,8 @@ _GROUPS: dict[By, tuple[str, str]] = {
     "hour": ("hour", "substr(at, 1, 13)"),
 }
 FAILED_TOKENS_S = 60.0
-LOOKED_AT = 50_000
-EDGE = 1000
+LOOKED_AT = 20_000
+EDGE = 10_000
 EVERY = (0, (1 << 63) - 1)
 SQL_SINCE = f"SELECT min(number) FROM (SELECT number FROM decisions WHERE at >= ? ORDER BY at LIMIT {EDGE})"
 SQL_UNTIL = f"SELECT max(number) FROM (SELECT number FROM decisions WHERE at <= ? ORDER BY at DESC LIMIT {EDGE})"
@@ -118,7 +118,7 @@ class DecisionReads:
     def walk(
         self, wanted: Wanted, *, after: int | None = None, limit: int = 100, newest_first: bool = True
     ) -> tuple[list[Stored], int | None]:
-        """A page that looks at 50,000 rows at most, and the number to go on behind; None: that was all."""
+        """A page that looks at 20,000 rows at most, and the number to go on behind; None: that was all."""
         low, high = self._within(wanted)
         if _is_walked(wanted):
             last = self.last_number()

@@ -87,7 +87,8 @@ def _plan(database: object, sql: str, parameters: Sequence[object]) -> list[str]
 
 def _indexed(plan: list[str]) -> bool:
     """Whether every table is searched or walked by an index or key, and nothing is sorted but a group."""
-    tables = [line for line in plan if line.startswith(("SCAN", "SEARCH")) and "json_each" not in line]
+    tables = [line for line in plan if line.startswith(("SCAN", "SEARCH"))]
+    tables = [line for line in tables if "json_each" not in line and "(subquery" not in line]
     return bool(tables) and all("USING" in line for line in tables)
 
 
