@@ -53,7 +53,9 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Counters of all workers, for Prometheus",
                 "tags": ["internal"],
                 "security": [{"token": []}],
-                "responses": _responses((200, "Prometheus text."), (401, "No API token in force."), (429, "Too many.")),
+                "responses": _responses(
+                    (200, "Prometheus text."), (401, "No API token in force."), (429, "Too many."), (503, "Try again.")
+                ),
             }
         },
         "/forward-auth": {

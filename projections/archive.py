@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
+from tenure.domain.alarms import Alarm, AlarmFilter
 from tenure.domain.decisions import Count, Decision, Stored, Wanted
 from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.ports import Transaction
@@ -44,6 +45,14 @@ class Events(Protocol):
     def kid_tenants(self, kid: str) -> list[str]: ...
 
 
+class Alarms(Protocol):
+    """The alarms' reading end."""
+
+    def page(self, chosen: AlarmFilter | None = None, *, after: int = 0, limit: int = 100) -> list[Alarm]: ...
+
+    def last_number(self) -> int: ...
+
+
 class Decisions(Protocol):
     """The decision log's reading end; `number` is the order of commits."""
 
@@ -53,12 +62,19 @@ class Decisions(Protocol):
 
     def all(self, wanted: Wanted | None = None, *, after: int = 0, chunk: int = 500) -> Iterator[Stored]: ...
 
+    def walk(
+        self, wanted: Wanted, *, after: int | None = None, limit: int = 100, newest_first: bool = True
+    ) -> tuple[list[Stored], int | None]: ...
+
     def one(self, decision: str) -> Stored | None: ...
 
     def last_number(self) -> int: ...
 
     @property
     def measures(self) -> Measures: ...
+
+    @property
+    def alarms(self) -> Alarms: ...
 
     def counts(self, by: By, wanted: Wanted | None = None) -> list[Count]: ...
 

@@ -146,6 +146,10 @@ class SqliteDecisions(DecisionReads):
             "WHERE client_key = ? AND client_key <> ''",
             (client_key,),
         )
+        # its signs may tell a caller's user agent
+        self._execute(
+            "UPDATE alarms SET item = json_set(item, '$.signs', json('[]')) WHERE client_key = ?", (client_key,)
+        )
         return int(found.rowcount)
 
     def flush(self) -> None:

@@ -24,6 +24,16 @@ _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 
+# the first event of a time, and the last: the least position of the 10,000 next to the edge in the order of times, so
+# that a clock that was set back hides none
+_SINCE = (
+    "SELECT min(position) - 1 FROM "
+    "(SELECT position FROM events WHERE recorded_at >= ? ORDER BY recorded_at LIMIT 10000)"
+)
+_UNTIL = (
+    "SELECT max(position) FROM "
+    "(SELECT position FROM events WHERE recorded_at <= ? ORDER BY recorded_at DESC LIMIT 10000)"
+)
 _KID = "json_extract(proof, '$.kid')"
 
 
@@ -34,15 +44,15 @@ def event_query(
     sql = f"SELECT {_ALL} FROM events WHERE position > ?"
     parameters: list[str] = []
     if since is not None:
-        # where the walk may begin; the clock may have gone back, so the time itself is asked again below. The pluses
-        # keep the planner on the index that fits: it would look for the least position by reading from the first on,
-        sql += " AND position >= (SELECT min(+position) FROM events WHERE recorded_at >= ?)"
+        # one bound, not two: the planner seeks by the first and tries the other on every row behind it. The clock may
+        # have gone back, so the time itself is asked again below; the pluses keep the planner on the index that fits:
+        # it would sort a range of times by position
+        sql = f"SELECT {_ALL} FROM events WHERE position > max(?, ({_SINCE}))"
         parameters.append(since)
     for clause, value in (
         ("client_key = ?", client_key),
         ("type = ?", kind),
         (f"{_KID} = ?", kid),
-        # and sort a range of times by position
         ("+recorded_at >= ?", since),
         ("+recorded_at <= ?", until),
     ):
@@ -226,5 +236,5 @@ class SqliteLog:
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""
-        row = self._execute("SELECT max(position) FROM events WHERE recorded_at <= ?", (time,)).fetchone()
+        row = self._execute(_UNTIL, (time,)).fetchone()
         return int(row[0] or 0)

@@ -286,7 +286,7 @@ def build(settings: Settings) -> App:
 
 
 def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder) -> Listener:
-    access = Access(house.tokens, house)
+    access = Access(house.tokens, house, settings.app_key)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(
@@ -297,15 +297,15 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
         time.time,
     )
     metrics = Metrics(
-        access, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota, version=__version__,
-        settings=settings.digest(),
+        access, recorder, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota,
+        version=__version__, settings=settings.digest(),
     )  # fmt: skip
     house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
     return Listener(
         {
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
             "/sign": Route(signing.handle, kind="sign"),
-            "/metrics": Route(metrics.handle, ("GET", "HEAD")),
+            "/metrics": Route(metrics.handle, ("GET", "HEAD"), "audit"),
             "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
             "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),

@@ -6,7 +6,20 @@ import typer
 from typer.main import get_command
 
 from tenure import __version__
-from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
+from tenure.cli import (
+    alarms,
+    audit,
+    backup,
+    decisions,
+    demo,
+    doctor,
+    erase,
+    export,
+    investigate,
+    keys,
+    operate,
+    stories,
+)
 from tenure.cli import log as log_commands
 from tenure.cli.difference import diff
 from tenure.cli.help import tidy
@@ -47,6 +60,7 @@ app.add_typer(audit.tenant_app, name="tenant", rich_help_panel="Audit")
 app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
 app.command(rich_help_panel="Audit")(decisions.decisions)
+app.command(rich_help_panel="Audit")(alarms.alarms)
 app.command(rich_help_panel="Audit")(investigate.explain)
 app.command(rich_help_panel="Audit")(investigate.diagnose)
 app.command(rich_help_panel="Audit")(investigate.measured)

@@ -15,7 +15,7 @@ from tenure.domain.decisions import Amended, Claim, Count, Decision, Entry, Fact
 from tenure.domain.times import stored_at
 from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decision_reads import page_sql, plain_fields
+from tenure.store.decision_reads import SQL_SINCE, SQL_UNTIL, page_sql, plain_fields
 from tenure.store.decisions import SqliteDecisions, facts_text, open_decisions
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.masters import GivenMaster
@@ -111,6 +111,9 @@ def test_each_filter_finds_by_an_index(log: SqliteDecisions, name: str) -> None:
     wanted = Wanted(**fields)
     assert ids(log, wanted) == expected
     sql, parameters = page_sql(wanted, after=None, limit=10, newest_first=True)
+    if name in ("since", "until"):
+        # a range of numbers, found by the index on time
+        sql, parameters = (SQL_SINCE, [wanted.since]) if name == "since" else (SQL_UNTIL, [wanted.until])
     plan = " ".join(row[3] for row in log._execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert f"INDEX {index}" in plan, plan
 
