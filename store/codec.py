@@ -37,6 +37,8 @@ COLUMNS = (
     "data",
     "token_fingerprint",
 )
+STORED = (*COLUMNS, "hash")
+JSON = ("proof", "changed", "data")
 
 _SWITCHED: TypeAdapter[Data] = TypeAdapter(Switched)
 _OPERATED: TypeAdapter[Data] = TypeAdapter(Operated)
@@ -75,6 +77,19 @@ def decode(row: tuple[Any, ...]) -> Event:
         token_fingerprint=token_fingerprint,
         hash=digest,
     )
+
+
+def stored_fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A stored row (`STORED`) by names; of the three of JSON what they hold, if that gives the same text again."""
+    return {name: _held(value) if name in JSON else value for name, value in zip(STORED, row, strict=True)}
+
+
+def _held(text: str) -> Any:
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return text
+    return value if canonical(value) == text else text
 
 
 def _changed(value: dict[str, Any]) -> Changed | None:

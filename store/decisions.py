@@ -4,8 +4,8 @@ Written in batches by a lane of its own, `synchronous=NORMAL`: a killed process 
 last moments (lifecycle events are not in here alone; the log has them, fsynced). Each batch is one transaction: rows,
 counters and claims of webhooks together, so that the counters are exact at any moment. Refusals are kept as far as
 there is room (`store.room`), all are counted. A checkpoint needs an fsync, so another thread makes them
-(`store.keeper`); this one does only when the WAL has grown past 4 MB, and then empties it: a passive checkpoint is never
-done with while another worker writes, and the WAL would grow as long as the calls keep coming (385 MB in 7 s, seen).
+(`store.keeper`); this one does only when the WAL has grown past 4 MB, and then empties it: a passive checkpoint is
+never done with while another worker writes, and the WAL would grow as long as calls keep coming (385 MB in 7 s, seen).
 """
 
 import threading
