@@ -36,6 +36,11 @@ class Events(Protocol):
         until: str | None = ..., kid: str | None = ..., after: int = ..., limit: int = ...,
     ) -> Iterator[Event]: ...  # fmt: skip
 
+    def stored(
+        self, *, client_key: str | None = ..., kind: str | None = ..., since: str | None = ...,
+        until: str | None = ..., kid: str | None = ..., after: int = ...,
+    ) -> Iterator[dict[str, Any]]: ...  # fmt: skip
+
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
 
     def head(self) -> tuple[int, str]: ...
@@ -93,6 +98,13 @@ class Archive:
         return self.events.read(
             client_key=chosen.client_key, kind=chosen.type, since=chosen.since, until=chosen.until, kid=chosen.kid,
             after=after, limit=limit,
+        )  # fmt: skip
+
+    def stored(self, chosen: EventFilter, after: int) -> Iterator[dict[str, Any]]:
+        """The same, to the end, each as its stored columns."""
+        return self.events.stored(
+            client_key=chosen.client_key, kind=chosen.type, since=chosen.since, until=chosen.until, kid=chosen.kid,
+            after=after,
         )  # fmt: skip
 
     def find(self, name: str) -> list[Tenant]:

@@ -17,7 +17,7 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.domain.times import stored
-from tenure.store.codec import COLUMNS, decode, encode
+from tenure.store.codec import COLUMNS, decode, encode, stored_fields
 from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_of, statements
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
@@ -226,8 +226,28 @@ class SqliteLog:
         limit: int = -1,
     ) -> Iterator[Event]:
         """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
+        return map(decode, self._rows(client_key, kind, since, until, kid, after, limit))
+
+    def stored(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kid: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[dict[str, Any]]:
+        """As `read`, each event as its stored columns and nothing but them, so that its hash can be made again."""
+        return map(stored_fields, self._rows(client_key, kind, since, until, kid, after, limit))
+
+    def _rows(
+        self, client_key: str | None, kind: str | None, since: str | None, until: str | None, kid: str | None,
+        after: int, limit: int,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         sql, parameters = event_query(client_key, kind, since, until, kid)
-        return map(decode, self._execute(sql, (after, *parameters, limit)))
+        return iter(self._execute(sql, (after, *parameters, limit)))
 
     def kid_tenants(self, kid: str) -> list[str]:
         """The client keys of every tenant that an event proved by this install key belongs to."""

@@ -84,9 +84,8 @@ def measured(
     quiet: Annotated[str, typer.Option(help="Tenants are quiet that were last accepted before this.")] = "7d",
     as_json: Json = False,
 ) -> None:
-    """What Atlassian measures: callbacks and webhooks answered 200 or 204; and twins, quiet tenants, strangers.
-
-    Example: tenure measured --since 28d
+    """What Atlassian measures: calls answered 200 or 204; and twins, quiet tenants, strangers.
+    Example: tenure measured --since 7d
     """
     with archive() as room:
         found = room.measured(moment(since), moment(quiet))

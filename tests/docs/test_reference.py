@@ -17,7 +17,7 @@ from tenure.domain.events import OPERATOR, Cause, Data, Event, EventType
 from tenure.domain.refusals import REASONS, Reason
 
 EVENTS = (DOCS / "reference" / "events.md").read_text()
-PLACES = {"note": 2, "_note": 0}
+PLACES = {"note": 2, "_note": 0, "noted": 0}
 PROOF = re.compile(r'\{"kind": "([a-z0-9-]+)"')
 
 
