@@ -29,6 +29,10 @@ class ApiTokens(Protocol):
 
     def name_of(self, token: str) -> str: ...
 
+    def scopes_of_name(self, name: str) -> tuple[str, ...] | None: ...
+
+    def redeem(self, code: str) -> str: ...
+
 
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
@@ -51,8 +55,11 @@ class Access:
 
     def deny(self, call: Call, scope: str | None) -> Answer | None:
         """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429."""
-        bearer = _bearer(call)
-        scopes = self._tokens.scopes_of(bearer) if bearer else None
+        return self.judge(call, _bearer(call), scope)
+
+    def judge(self, call: Call, token: str, scope: str | None) -> Answer | None:
+        """The same for a token that came otherwise than in the header."""
+        scopes = self._tokens.scopes_of(token) if token else None
         if scopes is None:
             return self._failed(call)
         if scope is not None and scope not in scopes:
@@ -63,6 +70,19 @@ class Access:
         """The name of the caller's token; empty if it is none of ours."""
         bearer = _bearer(call)
         return self._tokens.name_of(bearer) if bearer else ""
+
+    def name_of(self, token: str) -> str:
+        """The name of a token; empty if it is none of ours."""
+        return self._tokens.name_of(token)
+
+    def holds(self, name: str, scope: str) -> bool:
+        """Whether the token of a name is in force, with this scope."""
+        return scope in (self._tokens.scopes_of_name(name) or ())
+
+    def redeem(self, call: Call, code: str, scope: str) -> str | Answer:
+        """The token's name that a login code stands for, once; else the answer."""
+        name = self._tokens.redeem(code)
+        return name if name and self.holds(name, scope) else self._failed(call)
 
     def _failed(self, call: Call) -> Answer:
         if self._failures.failures(call.peer) >= FAILURES:

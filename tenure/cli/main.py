@@ -8,6 +8,7 @@ from typer.main import get_command
 from tenure import __version__
 from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
 from tenure.cli import log as log_commands
+from tenure.cli import timeline as timeline_command
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
 from tenure.cli.serve import serve
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Audit")(audit.event)
 app.command(rich_help_panel="Audit")(decisions.decisions)
 app.command(rich_help_panel="Audit")(investigate.explain)
 app.command(rich_help_panel="Audit")(investigate.diagnose)
+app.command(rich_help_panel="Audit")(timeline_command.timeline)
 app.command(rich_help_panel="Audit")(investigate.measured)
 app.command(rich_help_panel="Audit")(export.export)
 app.command(rich_help_panel="Operate")(doctor.doctor)

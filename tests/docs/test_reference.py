@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from making import svg
 from making.__main__ import DOCS, MADE
 from making.lifecycle import BOXES, ROUTES, arrows
 from support.pages import ROOT
 from tenure.domain.events import OPERATOR, Cause, Data, Event, EventType
 from tenure.domain.refusals import REASONS, Reason
+from tenure.projections import svg
 
 EVENTS = (DOCS / "reference" / "events.md").read_text()
 PLACES = {"note": 2, "_note": 0}
