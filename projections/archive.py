@@ -119,7 +119,7 @@ class Archive:
             next((tenant for tenant in self.find(claimed) if tenant.client_key == claimed), None) if claimed else None
         )
         found = self.deciding(decision.facts.settings)
-        policy = _policy(found) if found else None
+        policy = policy_of(found) if found else None
         return Known(decision, self.history(claimed), self.siblings(mine), policy, found.get("base_path", ""))
 
     def deciding(self, digest: str) -> dict[str, Any]:
@@ -186,6 +186,7 @@ class Archive:
         return next((call for call in found if call.kind in CALLS), None)
 
 
-def _policy(deciding: Mapping[str, Any]) -> Policy:
+def policy_of(deciding: Mapping[str, Any]) -> Policy:
+    """The policy that settings say, as a start of the service told them."""
     audiences = frozenset(deciding.get("audiences") or ())
     return Policy(audiences, bool(deciding.get("refuse_disabled")), bool(deciding.get("legacy_install")))

@@ -21,6 +21,7 @@ from tenure.api.questions import Question
 from tenure.domain.decisions import Decision, Wanted
 from tenure.domain.refusals import Reason
 from tenure.domain.tenant import Tenant
+from tenure.domain.times import stored_at
 from tenure.projections.archive import Archive
 from tenure.projections.diagnosis import diagnose
 from tenure.projections.explain import explain
@@ -31,6 +32,7 @@ from tenure.projections.timeline_svg import picture
 ROWS = 50
 MEGABYTE = 1024 * 1024
 _REASONS = tuple(sorted(Reason))
+_UNIX = ("now", "iat", "exp", "nbf")
 
 
 class Conditions(Protocol):
@@ -134,7 +136,7 @@ def tenant(archive: Archive, asked: Asked) -> Answer:
     return asked.page(
         "tenant.html", "tenants", now=now, position=position, then=then and tenant_fields(then), life=life,
         svg=Markup(picture(life, links=_link)),  # noqa: S704 (the picture escapes its own text)
-        siblings=case.siblings, diagnosis=diagnose(recent), calls=case.calls[: -ROWS - 1 : -1],
+        siblings=case.siblings, diagnosis=diagnose(recent), calls=case.calls[:-26:-1],
         history=[event_fields(event) for event in reversed(case.history)],
         asked_since=question.text("since") or "", asked_until=question.text("until") or "",
     )  # fmt: skip
@@ -163,6 +165,13 @@ def event(archive: Archive, asked: Asked) -> Answer:
         "event.html", "events", one=one, data=_pairs(data), proof=_pairs(one["proof"]), chain=_pairs(chain),
         last=number == archive.events.head()[0],
     )  # fmt: skip
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return f"{seconds} = {stored_at(seconds)}"
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds}, beyond any calendar"
 
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, str]]:
@@ -195,7 +204,8 @@ def decision(archive: Archive, asked: Asked) -> Answer:
         sentence = f"There is no decision {asked.key[:100]}, or it was only counted, as in a flood."
         raise Refusal("Not known", sentence, 404)
     facts = decision_fields(stored.decision)["facts"]
-    hidden = ("address", "address_mark")
+    facts |= {name: _moment(facts[name]) for name in _UNIX if name in facts}
+    hidden = ("address", "address_mark", *(name for name in ("gone", "retry") if not facts.get(name)))
     return asked.page(
         "decision.html", "decisions", one=stored.decision, found=explain(archive.known(stored.decision)),
         facts=_pairs({name: value for name, value in facts.items() if name not in hidden}),

@@ -6,7 +6,20 @@ import typer
 from typer.main import get_command
 
 from tenure import __version__
-from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
+from tenure.cli import (
+    audit,
+    backup,
+    decisions,
+    demo,
+    doctor,
+    erase,
+    export,
+    incident,
+    investigate,
+    keys,
+    operate,
+    stories,
+)
 from tenure.cli import log as log_commands
 from tenure.cli import timeline as timeline_command
 from tenure.cli.help import tidy
@@ -49,6 +62,7 @@ app.command(rich_help_panel="Audit")(investigate.diagnose)
 app.command(rich_help_panel="Audit")(timeline_command.timeline)
 app.command(rich_help_panel="Audit")(investigate.measured)
 app.command(rich_help_panel="Audit")(export.export)
+app.add_typer(incident.incident_app, name="incident", rich_help_panel="Replay")
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)
