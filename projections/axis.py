@@ -81,7 +81,8 @@ class Axis:
             count = int(piece.since / step) + (piece.since % step > 0)
             while count * step <= piece.until:
                 x, today = self.x_of(count * step), _utc(count * step).strftime("%Y-%m-%d")
-                if x - last >= distance:
+                # the words of a day are longer
+                if x - last >= distance * (1.75 if found and found[-1].day else 1):
                     new_day = today != day
                     found.append(Tick(x, _words(count * step, step, today if new_day else ""), new_day))
                     last, day = x, today
