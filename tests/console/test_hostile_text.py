@@ -76,7 +76,7 @@ def test_the_live_tail_puts_it_in_as_text(reader: Reader, house: House) -> None:
     """A hostile decision that comes while somebody follows is a row of text."""
     reader.complaints.clear()
     reader.look("live")
-    reader.page.wait_for_function("document.querySelector('#tail-state').textContent.startsWith('Following')")
+    reader.page.locator("#tail-state", has_text="Following").wait_for()
     made = decision(client_key=MARKUP)
     record(house, made)
     row = reader.page.locator(f"#tail tr.fresh:has(a[href$='{made.decision}'])")

@@ -12,7 +12,6 @@ import pytest
 from support.command import tenure, told
 from support.house import House
 
-
 ACCOUNT = "557058:5b10ac8d-82e0-5b22-cc7d-4ef5"
 
 
