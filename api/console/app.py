@@ -8,7 +8,7 @@ for is recorded as its mark, and what a form carries is not recorded at all. Onl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qsl, unquote
 
 from tenure.api.audit import Audit
 from tenure.api.audit_pages import DECISION_PARAMETERS, decision_filter
@@ -128,8 +128,7 @@ class Console:
             session = self._let_in(call)
             answer = _go("login", self._sessions.end())
             return await self._recorded(call, answer, f"{session.name if session else ''}: logout")
-        form = parse_qs((await call.body(FORM_LIMIT)).decode("latin-1"), max_num_fields=8)
-        return await self._login(call, {name: values[0] for name, values in form.items()})
+        return await self._login(call, _fields((await call.body(FORM_LIMIT)).decode("latin-1")))
 
     async def _login(self, call: Call, form: dict[str, str]) -> Answer:
         token, code, after = form.get("token", "").strip(), form.get("code", ""), _ours(form.get("next", ""))
@@ -164,8 +163,7 @@ def _login_form(sentence: str, after: str, denied: Answer) -> Answer:
 
 
 def _login_page(call: Call) -> Answer:
-    code = parse_qs(call.query, max_num_fields=8).get("code", [""])[0]
-    return render.page("login.html", sentence="", next="", code=code[:100])
+    return render.page("login.html", sentence="", next="", code=_fields(call.query).get("code", "")[:100])
 
 
 def _locked(call: Call) -> Answer:
@@ -189,7 +187,14 @@ def _static(name: str) -> Answer:
 
 
 def _searched(call: Call) -> str:
-    return parse_qs(call.query, max_num_fields=40).get("q", [""])[0].strip()
+    return _fields(call.query).get("q", "").strip()
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, max_num_fields=40))
+    except ValueError:
+        return {}
 
 
 def _is_address(text: str) -> bool:

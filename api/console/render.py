@@ -7,6 +7,7 @@ in a file carries the stylesheet, allowed by its hash.
 
 import base64
 import hashlib
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +15,6 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tenure import __version__
 from tenure.api.http import Answer
 from tenure.projections.words import tame
 
@@ -67,7 +67,7 @@ def _environment() -> Environment:
         loader=PackageLoader("tenure.api.console"), autoescape=True, undefined=StrictUndefined, finalize=_shown,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(url=url, version=__version__)
+    made.globals.update(url=url, version=version("tenure"))
     made.filters.update(when=when, percent=percent, tame=tame)
     return made
 

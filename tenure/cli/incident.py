@@ -15,6 +15,7 @@ from tenure.cli.audit import Json, TenantName, only
 from tenure.cli.export import note_export
 from tenure.cli.investigate import tell_diagnosis, tell_explanation
 from tenure.cli.output import emit, fail, moment, new_file, paragraph, settings_of, table
+from tenure.cli.output import plain as plain_text
 from tenure.cli.timeline import tell as tell_timeline
 from tenure.domain.decisions import Decision, Wanted
 from tenure.domain.questions import STORED
@@ -152,7 +153,7 @@ def _tell(found: Unpacked, case: Case, html: Path | None, as_json: bool) -> None
         page = standalone(
             "incident_file.html", life=life, svg=picture(life), diagnosis=diagnosis, calls=rows,
             history=[event_fields(event) for event in case.history], cannot_show=found.cannot_show,
-            manifest=[(name, _word(value)) for name, value in found.manifest.items()], integrity=integrity,
+            manifest=list(_manifest(found).items()), signed_head=_head_lines(found), integrity=integrity,
         )  # fmt: skip
         new_file(html, [page.encode()])
         if not as_json:
@@ -164,7 +165,9 @@ def _tell(found: Unpacked, case: Case, html: Path | None, as_json: bool) -> None
         }, True)  # fmt: skip
         return
     typer.echo(integrity)
-    emit(found.manifest, False)
+    emit(_manifest(found), False)
+    for line in _head_lines(found):
+        typer.echo(f"  {plain_text(line)}".rstrip())
     typer.echo("\nwhat this file cannot show")
     _tell_list(found.cannot_show)
     typer.echo("")
@@ -175,6 +178,14 @@ def _tell(found: Unpacked, case: Case, html: Path | None, as_json: bool) -> None
     rows = [{"at": call.at, "kind": call.kind, "answer": call.reason or str(call.status), "decision": call.decision}
             for call in case.calls]  # fmt: skip
     table(rows, ("at", "kind", "answer", "decision"), False)
+
+
+def _manifest(found: Unpacked) -> dict[str, str]:
+    return {name: _word(value) for name, value in found.manifest.items() if name != "signed_head"}
+
+
+def _head_lines(found: Unpacked) -> list[str]:
+    return str(found.manifest.get("signed_head", "")).splitlines()[:20]
 
 
 def _word(value: Any) -> str:

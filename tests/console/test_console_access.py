@@ -149,6 +149,33 @@ def test_failed_logins_are_bounded(tmp_path: Path) -> None:
         assert statuses.count(401) <= 70
 
 
+def test_any_worker_knows_a_session(tmp_path: Path) -> None:
+    """With several workers a session holds in each of them, and after a restart."""
+    with House(tmp_path, None, "--workers", "2") as house:
+        with httpx.Client(base_url=house.service.internal_url, trust_env=False, timeout=30) as client:
+            cookie = cookie_of(login(client, house))
+        for _ in range(2):
+            for _ in range(12):
+                url = f"{house.service.internal_url}/console/tenants"
+                assert httpx.get(url, headers=cookie, trust_env=False, timeout=30).status_code == 200
+            house.restart()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tenants/%00", "tenants/%ff%fe", "tenants/%ED%A0%80", "events/-1", "events/99999999999999999999", "events/x",
+     "decisions/%0a", "?a=b", "search?" + "&".join(["q=x"] * 60), "search?q=%00", "tenants?after=" + "x" * 2001,
+     "incident?since=yesterday", "incident?tenant=nobody", "decisions?verdict=maybe", "events?limit=0", "x/y/z",
+     "tenants/..", "static/../app.py", "static/%2e%2e%2fapp.py", "login?" + "&".join(["a=b"] * 60)],
+)  # fmt: skip
+def test_odd_questions_are_answered_as_such(signed: House, client: httpx.Client, path: str) -> None:
+    """Whatever is asked is a page, a 400 or a 404; never a fault, and never a file that is not meant."""
+    cookie = cookie_of(login(client, signed))
+    answer = client.get(f"/console/{path}", headers=cookie)
+    assert answer.status_code in (200, 400, 404)
+    assert "import " not in answer.text
+
+
 @pytest.mark.parametrize("after", ["//evil.example", "/x", "\\evil", "login", "a b", "x\r\nSet-Cookie: y", "ä"])
 def test_a_login_leads_nowhere_else(signed: House, client: httpx.Client, after: str) -> None:
     """Whatever a form says, it leads to a page of the console."""

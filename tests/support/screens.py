@@ -16,8 +16,8 @@ class Screen:
 
 
 SCREENS = {
-    "console-tenant.png": Screen("tenants/{site}", height=890),
-    "console-tenant-dark.png": Screen("tenants/{site}", "dark", height=890),
+    "console-tenant.png": Screen("tenants/{site}", height=930),
+    "console-tenant-dark.png": Screen("tenants/{site}", "dark", height=930),
     "console-decision.png": Screen("decisions/{refused}"),
     "console-health.png": Screen(""),
     "console-narrow.png": Screen("tenants/{site}", width=400, height=860),
