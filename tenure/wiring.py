@@ -15,6 +15,8 @@ import structlog
 from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
+from tenure.api.console.app import Condition, Console
+from tenure.api.console.session import Sessions
 from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
@@ -48,7 +50,7 @@ from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
-from tenure.store.veil import Veil
+from tenure.store.veil import DECISIONS, Veil
 from tenure.trust import widened
 
 log = structlog.get_logger()
@@ -301,6 +303,13 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
         version=__version__, settings=settings.digest(),
     )  # fmt: skip
     house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
+    console = Console(
+        access, recorder, audit, Sessions(house.vault.derived(settings.app_key, DECISIONS, "console"), time.time),
+        house.marks.mark,
+        lambda: Condition(
+            tuple(house.problems()), tuple(widened(settings)), settings.digest(), retention(settings).quota
+        ),
+    )  # fmt: skip
     return Listener(
         {
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
@@ -310,8 +319,10 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
             "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
         },
-        "/audit/",
-        Route(audit.handle, ("GET", "HEAD"), "audit"),
+        {
+            "/audit/": Route(audit.handle, ("GET", "HEAD"), "audit"),
+            "/console/": Route(console.handle, ("GET", "HEAD", "POST"), "audit"),
+        },
     )
 
 
@@ -330,7 +341,7 @@ def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Lis
         routes[settings.base_path + "/atlassian-connect.json"] = Route(descriptor(raw), ("GET", "HEAD"))
     hooks = settings.base_path + settings.webhooks_path
     routes[hooks] = Route(webhooks.handle, kind="webhook")
-    return Listener(routes, f"{hooks}/", routes[hooks])
+    return Listener(routes, {f"{hooks}/": routes[hooks]})
 
 
 def read_descriptor(settings: Settings) -> bytes:

@@ -8,7 +8,6 @@ it was exported, and by whom, is an event of the operators' stream.
 """
 
 import hashlib
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from tenure import operators
 from tenure.api.formats import lines
 from tenure.cli.archive import archive
 from tenure.cli.audit import Json, only
-from tenure.cli.output import emit, fail, guarded, moment, settings_of
+from tenure.cli.output import emit, guarded, moment, new_file, settings_of
 from tenure.domain import questions
 from tenure.projections.archive import Archive
 from tenure.settings import StoreSettings
@@ -98,7 +97,7 @@ def export(
         "by": by,
         "origin": origin,
     }
-    _note(written.app_key, manifest)
+    note_export(written.app_key, manifest)
     if out is None:
         typer.echo(orjson.dumps(manifest).decode(), err=True)
         return
@@ -112,15 +111,11 @@ def _write(out: Path | None, pieces: Iterable[bytes]) -> None:
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
-    try:
-        handle = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise fail(f"{out}: {error.strerror}; an export is never written over a file that exists", 2) from None
-    with os.fdopen(handle, "wb") as file:
-        file.writelines(pieces)
+    new_file(out, pieces)
 
 
-def _note(app_key: str, manifest: dict[str, Any]) -> None:
+def note_export(app_key: str, manifest: dict[str, Any]) -> None:
+    """Appends that something was exported, with these of the manifest's members."""
     if not app_key:
         return  # nothing was exported, and whose nothing cannot be said
     told = {name: manifest[name] for name in ("format", "filter", "first", "last", "count", "digest")}
