@@ -20,11 +20,12 @@ from tenure.cli.timeline import tell as tell_timeline
 from tenure.domain.decisions import Decision, Wanted
 from tenure.domain.questions import STORED
 from tenure.domain.tenant import Tenant, evolve
-from tenure.projections.archive import CALLS_READ, policy_of
+from tenure.projections.archive import CALLS_READ
 from tenure.projections.case import STARTED, Case
 from tenure.projections.diagnosis import diagnose
 from tenure.projections.explain import Explanation, Known, explain
 from tenure.projections.incident import cannot_show, plain, redacted
+from tenure.projections.settings import policy_of
 from tenure.projections.shown import event_fields, explanation_fields
 from tenure.projections.timeline import timeline
 from tenure.projections.timeline_svg import picture
