@@ -111,7 +111,7 @@ class Audit:
         return problem(404, "There is nothing here.")
 
     def _allowed(self, call: Call) -> Callable[[], bool]:
-        return lambda: self._access.deny(call, "audit") is None
+        return lambda: self._access.allows(call, "audit")
 
     # -- lists
 

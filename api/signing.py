@@ -59,6 +59,11 @@ class Access:
             return problem(403, f"This API token lacks the scope {scope}.")
         return None
 
+    def allows(self, call: Call, scope: str) -> bool:
+        """Whether the caller has the scope still; one who has it no more has not tried another's token."""
+        bearer = _bearer(call)
+        return scope in ((self._tokens.scopes_of(bearer) if bearer else None) or ())
+
     def holder(self, call: Call) -> str:
         """The name of the caller's token; empty if it is none of ours."""
         bearer = _bearer(call)

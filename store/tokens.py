@@ -6,6 +6,8 @@ A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. Th
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +40,17 @@ class ApiTokens:
     def close(self) -> None:
         """Closes the key file."""
         self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: what is created within is there only if nothing within fails."""
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            self._execute("ROLLBACK")
+            raise
 
     def create(self, name: str, scopes: tuple[str, ...], days: int) -> tuple[str, ApiToken]:
         """A new token and its entry, or ValueError if the name is taken."""
