@@ -9,9 +9,10 @@ import pytest
 from pysqlite3 import OperationalError
 
 from support.command import tenure, told
-from support.store_support import foreign, make_log
+from support.store_support import make_log
 from tenure.cli.blame import blame
 from tenure.settings import StoreSettings
+from tenure.store.connection import connect
 from tenure.store.decisions import open_decisions
 from tenure.store.keyring import open_keys
 from tenure.store.sqlite import SqliteLog
@@ -42,7 +43,7 @@ def test_a_busy_file_is_no_broken_store(folder: Path) -> None:
     """A file that another process holds is named, with exit 1 and the word to try again; what belongs together is
     undone: no token, no copy, no export without its event.
     """
-    holder = foreign(folder / "events.db")
+    holder = connect(folder / "events.db")
     holder.execute("BEGIN IMMEDIATE")
     for arguments in (
         ("tokens", "create", "backend", "--scope", "sign"),
@@ -66,7 +67,7 @@ def test_a_busy_file_is_no_broken_store(folder: Path) -> None:
 def test_a_token_is_ended_though_the_event_fails(folder: Path) -> None:
     """Revoking while the log is held ends the token and fails; run again it appends the event."""
     told(folder, SETTINGS, "tokens", "create", "backend", "--scope", "sign")
-    holder = foreign(folder / "events.db")
+    holder = connect(folder / "events.db")
     holder.execute("BEGIN IMMEDIATE")
     tenure(folder, SETTINGS, "tokens", "revoke", "backend", status=1)
     holder.close()
@@ -89,7 +90,7 @@ def test_a_decision_log_that_is_none_is_named(folder: Path, what: str) -> None:
         if what == "no database":
             path.write_bytes(b"something else that is long enough to be looked at" * 20)
         else:
-            connection = foreign(path)
+            connection = connect(path, create=True)
             connection.execute("CREATE TABLE other (x)")
             connection.close()
     path.chmod(0o600)
