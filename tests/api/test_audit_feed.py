@@ -19,6 +19,7 @@ class Room:
     def __init__(self, newest: int) -> None:
         self.newest = newest
         self.asked: list[int] = []
+        self.enough = asyncio.Event()
         self.events = self.decisions = self
 
     def head(self) -> tuple[int, str]:
@@ -28,11 +29,16 @@ class Room:
         return self.newest
 
     def page(self, _: Wanted, *, after: int, limit: int, newest_first: bool) -> list[Any]:
-        self.asked.append(after)
+        self._ask(after)
         return []
 
-    def read(self, _: EventFilter, after: int, __: int) -> list[Any]:
+    def _ask(self, after: int) -> None:
         self.asked.append(after)
+        if len(self.asked) > 3:
+            self.enough.set()
+
+    def read(self, _: EventFilter, after: int, __: int) -> list[Any]:
+        self._ask(after)
         return []
 
 
@@ -98,8 +104,7 @@ def test_a_feed_that_finds_nothing_reads_on(kind: str, monkeypatch: pytest.Monke
         assert stream is not None
         await anext(stream)
         step = asyncio.ensure_future(anext(stream))
-        while len(room.asked) < 4:
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(room.enough.wait(), 10)
         step.cancel()
         await asyncio.wait((step,))
         await stream.aclose()
