@@ -135,14 +135,14 @@ async def healthz(_: Call) -> Answer:
     return Answer(200, b'{"status":"up"}', _JSON)
 
 
-def readyz(readiness: Readiness, notices: Sequence[str] = ()) -> Handler:
+def readyz(readiness: Readiness, notices: Callable[[], Sequence[str]] = tuple) -> Handler:
     """The store answers and the projections are at the head, or 503 with what is wrong; `notices` name the settings
-    that widen trust.
+    that widen trust, and what else an operator should look at.
     """
 
     async def handle(_: Call) -> Answer:
         found = readiness.problems()
-        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices)}
+        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices())}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 
     return handle

@@ -68,12 +68,9 @@ class Access:
         return None
 
     def allows(self, call: Call, scope: str) -> bool:
-        """Whether the caller has the scope; a failure is not counted."""
-        return scope in (self._scopes(call) or ())
-
-    def _scopes(self, call: Call) -> tuple[str, ...] | None:
+        """Whether the caller has the scope still; one who has it no more has not tried another's token."""
         bearer = _bearer(call)
-        return self._tokens.scopes_of(bearer) if bearer else None
+        return scope in ((self._tokens.scopes_of(bearer) if bearer else None) or ())
 
     def holder(self, call: Call) -> str:
         """The name of the caller's token; empty if it is none of ours."""

@@ -7,6 +7,8 @@ the console once, within ten minutes, in a token's name: for a link that is prin
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +42,17 @@ class ApiTokens:
     def close(self) -> None:
         """Closes the key file."""
         self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: what is created within is there only if nothing within fails."""
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            self._execute("ROLLBACK")
+            raise
 
     def create(self, name: str, scopes: tuple[str, ...], days: int) -> tuple[str, ApiToken]:
         """A new token and its entry, or ValueError if the name is taken."""

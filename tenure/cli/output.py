@@ -14,7 +14,9 @@ import orjson
 import typer
 from pysqlite3 import DatabaseError
 
+from tenure.cli.blame import blame
 from tenure.domain.questions import stored_time
+from tenure.domain.refusals import OursError
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.sqlite import SqliteLog
@@ -49,12 +51,25 @@ def guarded() -> Iterator[None]:
         raise fail(str(error), 3) from None
     except FileNotFoundError as error:
         raise fail(str(error), 1) from None
+    except OursError as error:
+        raise fail(f"{error.detail or error.reason}; try again", 1) from None
     except DatabaseError as error:
-        raise fail(
-            f"the store is not a sound Tenure log ({error}); restore a backup, or set TENURE_DATABASE_URL", 3
-        ) from None
+        raise fail(*blame(error, settings_of(StoreSettings))) from None
+    except BrokenPipeError:
+        raise  # whoever read has seen enough: the command line ends without a word
     except OSError as error:
         raise fail(f"the store cannot be opened: {error.strerror} (TENURE_DATABASE_URL)", 2) from None
+
+
+@contextmanager
+def undone(*files: Path) -> Iterator[None]:
+    """Takes new files away again if what belongs to them fails: nothing leaves the store that the log does not tell."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
