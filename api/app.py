@@ -43,17 +43,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Exact paths, and at most one prefix behind which anything goes."""
+    """Exact paths, and prefixes behind which anything goes."""
 
     routes: dict[str, Route]
-    prefix: str = ""
-    behind: Route | None = None
+    behind: dict[str, Route]
 
     def find(self, path: str) -> Route | None:
         """The route of a raw path."""
         route = self.routes.get(path)
-        if route is None and self.behind is not None and path.startswith(self.prefix):
-            return self.behind
+        if route is None:
+            return next((found for prefix, found in self.behind.items() if path.startswith(prefix)), None)
         return route
 
 
@@ -136,14 +135,14 @@ async def healthz(_: Call) -> Answer:
     return Answer(200, b'{"status":"up"}', _JSON)
 
 
-def readyz(readiness: Readiness, notices: Sequence[str] = ()) -> Handler:
+def readyz(readiness: Readiness, notices: Callable[[], Sequence[str]] = tuple) -> Handler:
     """The store answers and the projections are at the head, or 503 with what is wrong; `notices` name the settings
-    that widen trust.
+    that widen trust, and what else an operator should look at.
     """
 
     async def handle(_: Call) -> Answer:
         found = readiness.problems()
-        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices)}
+        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices())}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 
     return handle

@@ -69,7 +69,7 @@ class Audit:
         self._recorder = recorder
         self._archive = archive
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._feed = Feed(self.read)
+        self.feed = Feed(self.read)
         self._routes: dict[str, Callable[[Call], Awaitable[Answer]]] = {
             "/audit/events": self._events,
             "/audit/decisions": self._decisions,
@@ -123,7 +123,7 @@ class Audit:
         question = Question(call, EVENT_PARAMETERS)
         if _follows(call):
             chosen = await self.read(lambda archive: event_filter(archive, question))
-            return await self._feed.events(call, question, chosen, self._allowed(call))
+            return await self.feed.events(call, question, chosen, self._allowed(call))
         return _page(call, question, await self.read(lambda archive: event_page(archive, question)))
 
     async def _decisions(self, call: Call) -> Answer:
@@ -132,14 +132,14 @@ class Audit:
             return _page(call, question, await self.read(lambda archive: counted(archive, question)))
         if _follows(call):
             chosen = await self.read(lambda archive: decision_filter(archive, question))
-            return await self._feed.decisions(call, question, chosen, self._allowed(call))
+            return await self.feed.decisions(call, question, chosen, self._allowed(call))
         return _page(call, question, await self.read(lambda archive: decision_page(archive, question)))
 
     async def _alarms(self, call: Call) -> Answer:
         question = Question(call, ALARM_PARAMETERS)
         if _follows(call):
             chosen = await self.read(lambda archive: alarm_filter(archive, question))
-            return await self._feed.alarms(call, question, chosen, self._allowed(call))
+            return await self.feed.alarms(call, question, chosen, self._allowed(call))
         return _page(call, question, await self.read(lambda archive: alarm_page(archive, question)))
 
     async def _tenants(self, call: Call) -> Answer:

@@ -29,7 +29,7 @@ MOST_FEEDS = 32
 
 T = TypeVar("T")
 Line = tuple[int, str, dict[str, Any]]
-Lines = Callable[[Archive, int], list[Line]]
+Lines = Callable[[Archive, int], tuple[list[Line], int]]
 Read = Callable[[Callable[[Archive], Any]], Awaitable[Any]]
 
 
@@ -46,9 +46,10 @@ class Feed:
         if after is None:
             after = (await self._read(lambda archive: archive.events.head()))[0]
 
-        def lines(archive: Archive, last: int) -> list[Line]:
+        def lines(archive: Archive, last: int) -> tuple[list[Line], int]:
+            head, _ = archive.events.head()
             found = archive.read(chosen, last, AT_ONCE)
-            return [(event.position, event.type, event_fields(event)) for event in found]
+            return _read_on([(event.position, event.type, event_fields(event)) for event in found], last, head)
 
         return self._answer(_formed(call, question, lines), after, allowed)
 
@@ -58,9 +59,11 @@ class Feed:
         if after is None:
             after = await self._read(lambda archive: archive.decisions.last_number())
 
-        def lines(archive: Archive, last: int) -> list[Line]:
+        def lines(archive: Archive, last: int) -> tuple[list[Line], int]:
+            newest = archive.decisions.last_number()
             found = archive.decisions.page(chosen, after=last, limit=AT_ONCE, newest_first=False)
-            return [(one.number, one.decision.verdict, decision_fields(one.decision)) for one in found]
+            shown = [(one.number, one.decision.verdict, decision_fields(one.decision)) for one in found]
+            return _read_on(shown, last, newest)
 
         return self._answer(_formed(call, question, lines), after, allowed)
 
@@ -70,50 +73,90 @@ class Feed:
         if after is None:
             after = await self._read(lambda archive: archive.decisions.alarms.last_number())
 
-        def lines(archive: Archive, last: int) -> list[Line]:
+        def lines(archive: Archive, last: int) -> tuple[list[Line], int]:
+            newest = archive.decisions.alarms.last_number()
             found = archive.decisions.alarms.page(chosen, after=last, limit=AT_ONCE)
-            return [(one.number, one.state, alarm_fields(one)) for one in found]
+            return _read_on([(one.number, one.state, alarm_fields(one)) for one in found], last, newest)
 
         return self._answer(_formed(call, question, lines), after, allowed)
 
     def _answer(self, lines: Lines, after: int, allowed: Callable[[], bool]) -> Answer:
         if self._open >= MOST_FEEDS:
             return problem(503, "Too many feeds are open.", headers=((b"retry-after", b"30"),))
-        return Answer(200, headers=((b"content-type", STREAM.encode()),), stream=self._run(lines, after, allowed))
+        self._open += 1
+        stream = _Held(self._run(lines, after, allowed), self._release)
+        return Answer(200, headers=((b"content-type", STREAM.encode()),), stream=stream)
+
+    def _release(self) -> None:
+        self._open -= 1
 
     async def _run(self, lines: Lines, last: int, allowed: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
-        self._open += 1
+        yield b": from %d\n\n" % last
+        looked = time.monotonic()
+        while True:
+            found, last = await self._read(partial(_behind, lines, last))
+            if found:
+                yield b"".join(sse(str(number), kind, item) for number, kind, item in found)
+            if time.monotonic() - looked > HEARTBEAT_S:
+                looked = time.monotonic()
+                if not allowed():
+                    return
+                yield b": here\n\n"
+            if len(found) < AT_ONCE:
+                await asyncio.sleep(POLL_S)
+
+
+class _Held(AsyncGenerator[bytes, None]):
+    """A stream that holds a place until it ends or is closed, also if it was never begun (a generator that was not has
+    no end of its own).
+    """
+
+    def __init__(self, inner: AsyncGenerator[bytes, None], release: Callable[[], None]) -> None:
+        self._inner = inner
+        self._release: Callable[[], None] | None = release
+
+    async def asend(self, value: None) -> bytes:
         try:
-            yield b": from %d\n\n" % last
-            looked = time.monotonic()
-            while True:
-                found: list[Line] = await self._read(partial(_behind, lines, last))
-                if found:
-                    last = found[-1][0]
-                    yield b"".join(sse(str(number), kind, item) for number, kind, item in found)
-                if time.monotonic() - looked > HEARTBEAT_S:
-                    looked = time.monotonic()
-                    if not allowed():
-                        return
-                    yield b": here\n\n"
-                if len(found) < AT_ONCE:
-                    await asyncio.sleep(POLL_S)
-        finally:
-            self._open -= 1
+            return await self._inner.asend(value)
+        except BaseException:
+            self._end()
+            raise
+
+    async def athrow(self, typ: Any, val: Any = None, tb: Any = None) -> bytes:
+        self._end()
+        return await self._inner.athrow(typ, val, tb)
+
+    async def aclose(self) -> None:
+        self._end()
+        await self._inner.aclose()
+
+    def _end(self) -> None:
+        if self._release is not None:
+            self._release()
+            self._release = None
 
 
 def _formed(call: Call, question: Question, lines: Lines) -> Lines:
     if not as_cloud_events(call, question):
         return lines
 
-    def clouded(archive: Archive, last: int) -> list[Line]:
-        return [(number, kind, cloud_event(item)) for number, kind, item in lines(archive, last)]
+    def clouded(archive: Archive, last: int) -> tuple[list[Line], int]:
+        found, reached = lines(archive, last)
+        return [(number, kind, cloud_event(item)) for number, kind, item in found], reached
 
     return clouded
 
 
-def _behind(lines: Lines, last: int, archive: Archive) -> list[Line]:
+def _behind(lines: Lines, last: int, archive: Archive) -> tuple[list[Line], int]:
     return lines(archive, last)
+
+
+def _read_on(found: list[Line], last: int, newest: int) -> tuple[list[Line], int]:
+    """What was found, and from where to read on: if that was all, from the newest that was there before it was read,
+    so that nothing is gone through twice in search of what matches.
+    """
+    reached = found[-1][0] if found else last
+    return found, reached if len(found) == AT_ONCE else max(reached, newest)
 
 
 def _from(call: Call, question: Question) -> int | None:

@@ -13,6 +13,7 @@ from tenure.domain.questions import MAX_POSITION, stored_time
 
 LIMIT = 100
 MAX_LIMIT = 1000
+WHOSE = ("tenant", "claimed", "identifier", "kid")  # empty, each would ask for everybody's
 
 
 class QuestionError(Exception):
@@ -38,6 +39,8 @@ class Question:
                 raise QuestionError(f"There is no parameter {name[:40]!r} here; there are: {', '.join(sorted(known))}.")
             if "\0" in value or len(value) > 2000:
                 raise QuestionError(f"{name} is no text of at most 2000 characters.")
+            if name in WHOSE and not value:
+                raise QuestionError(f"{name} is empty; leave it out to ask for all.")
         if len(pairs) != len(self._values):
             raise QuestionError("A parameter stands twice.")
 

@@ -27,6 +27,10 @@ class ApiTokens(Protocol):
 
     def name_of(self, token: str) -> str: ...
 
+    def scopes_of_name(self, name: str) -> tuple[str, ...] | None: ...
+
+    def redeem(self, code: str) -> str: ...
+
 
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
@@ -52,7 +56,11 @@ class Access:
         """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429. The decision
         is the caller's to record.
         """
-        scopes = self._scopes(call)
+        return self.judge(call, _bearer(call), scope, decision)
+
+    def judge(self, call: Call, token: str, scope: str | None, decision: str) -> Answer | None:
+        """The same for a token that came otherwise than in the header."""
+        scopes = self._tokens.scopes_of(token) if token else None
         if scopes is None:
             return self._failed(call, decision)
         if scope is not None and scope not in scopes:
@@ -60,24 +68,38 @@ class Access:
         return None
 
     def allows(self, call: Call, scope: str) -> bool:
-        """Whether the caller has the scope; a failure is not counted."""
-        return scope in (self._scopes(call) or ())
-
-    def _scopes(self, call: Call) -> tuple[str, ...] | None:
+        """Whether the caller has the scope still; one who has it no more has not tried another's token."""
         bearer = _bearer(call)
-        return self._tokens.scopes_of(bearer) if bearer else None
+        return scope in ((self._tokens.scopes_of(bearer) if bearer else None) or ())
 
     def holder(self, call: Call) -> str:
         """The name of the caller's token; empty if it is none of ours."""
         bearer = _bearer(call)
         return self._tokens.name_of(bearer) if bearer else ""
 
+    def name_of(self, token: str) -> str:
+        """The name of a token; empty if it is none of ours."""
+        return self._tokens.name_of(token)
+
+    def holds(self, name: str, scope: str) -> bool:
+        """Whether the token of a name is in force, with this scope."""
+        return scope in (self._tokens.scopes_of_name(name) or ())
+
+    def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
+        """The token's name that a login code stands for, once; else the answer."""
+        name = self._tokens.redeem(code)
+        return name if name and self.holds(name, scope) else self._failed(call, decision)
+
+    def unknown(self, call: Call, decision: str) -> Answer:
+        """The 401 to who showed nothing at all."""
+        return refusal(Reason.ACCESS_DENIED, decision, self._app_key, html_wanted=call.wants_html)
+
     def _failed(self, call: Call, decision: str) -> Answer:
         if self._failures.failures(call.peer) >= FAILURES:
             sentence = "Too many failed API tokens from this address."
             return _denied(429, sentence, decision, (b"retry-after", b"60"))
         self._failures.failed(call.peer)
-        return refusal(Reason.ACCESS_DENIED, decision, self._app_key, html_wanted=call.wants_html)
+        return self.unknown(call, decision)
 
 
 def _denied(status: int, sentence: str, decision: str, *headers: tuple[bytes, bytes]) -> Answer:

@@ -30,7 +30,9 @@ from tenure.domain.decisions import (
     Outcome,
 )
 from tenure.store.connection import check_permissions, connect, migrate
+from tenure.store.decision_digest import BARE_FACTS, PERSONAL, PERSONAL_COLUMN
 from tenure.store.decision_reads import COLUMNS, DecisionReads
+from tenure.store.keyring import patiently
 from tenure.store.lane import Lane
 from tenure.store.room import Room
 from tenure.store.tally import Tally
@@ -41,6 +43,8 @@ LEASE_S = 10.0
 DELIVERIES_KEPT_S = 48 * 3600
 FAILED_TOKENS_S = 60.0
 WAL_BYTES = 4 * 1024 * 1024
+FORGOTTEN_AT_ONCE = 500
+REWRITTEN_BYTES = 64 * 1024 * 1024
 
 _DEFAULTS = tuple((f.name, f.default) for f in fields(Facts) if f.name not in ("identifier", "kid", "address_mark"))
 _INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
@@ -74,6 +78,7 @@ class SqliteDecisions(DecisionReads):
         if not read_only:
             self._execute("PRAGMA wal_autocheckpoint=0")
             self._execute("PRAGMA busy_timeout=0")
+            self._execute("PRAGMA secure_delete=ON")
         self._veil = veil
         self._owed: deque[Amended] = deque()
         self._dropped: dict[str, int] = {}
@@ -148,19 +153,61 @@ class SqliteDecisions(DecisionReads):
                     raise
                 time.sleep(0.0005)
 
-    def forget(self, client_key: str) -> int:
-        """Takes what is personal out of every decision proved to be of a tenant; how many there were."""
-        found = self._execute(
-            "UPDATE decisions SET address_mark = '', "
-            "facts = json_remove(facts, '$.account', '$.address', '$.user_agent') "
-            "WHERE client_key = ? AND client_key <> ''",
-            (client_key,),
-        )
-        # its signs may tell a caller's user agent
+    def forget(self, client_key: str, until: str | None = None) -> int:
+        """Takes what is personal out of every decision proved to be of a tenant, and out of refusals that claimed to
+        be; only of those made up to a stored time, if one is given. How many there were. Call `clean` after it.
+        """
+        if not client_key:
+            return 0
+        # an alarm's signs may tell a caller's user agent
         self._execute(
             "UPDATE alarms SET item = json_set(item, '$.signs', json('[]')) WHERE client_key = ?", (client_key,)
         )
-        return int(found.rowcount)
+        return sum(
+            self._forget(f"{column} = ? {known} AND at <= ?", (client_key, until or "~"))
+            for column, known in (("client_key", "AND client_key <> ''"),
+                                  ("claimed_client_key", "AND verdict = 'refused'"))
+        )  # fmt: skip
+
+    def _forget(self, whose: str, parameters: tuple[str, str]) -> int:
+        there = " OR ".join(
+            [f"{PERSONAL_COLUMN} <> ''", *(f"json_type(facts, '$.{name}') NOT NULL" for name in PERSONAL)]
+        )
+        last, count = 0, 0
+        while True:
+            # in small transactions, so that no batch waits for long
+            self._begin()
+            try:
+                chosen = self._execute(
+                    f"SELECT number FROM decisions WHERE {whose} AND number > ? AND ({there}) "
+                    f"ORDER BY number LIMIT {FORGOTTEN_AT_ONCE}",
+                    (*parameters, last),
+                ).fetchall()
+                self._database.conn.executemany(
+                    f"UPDATE decisions SET {PERSONAL_COLUMN} = '', facts = {BARE_FACTS} WHERE number = ?", chosen
+                )
+                self._execute("COMMIT")
+            except BaseException:
+                if self._database.conn.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
+            count += len(chosen)
+            if len(chosen) < FORGOTTEN_AT_ONCE:
+                return count
+            last = chosen[-1][0]
+
+    def clean(self) -> bool:
+        """Cuts the WAL to nothing and, up to 64 MB, rewrites the file, so that no byte is left of what was forgotten
+        (SQLite leaves copies of moved cells in the gaps of its pages; a larger rewrite would keep calls waiting). False
+        if others were in the way for too long.
+        """
+        return patiently(self._rewrite)
+
+    def _rewrite(self) -> bool:
+        if self.size()[1] <= REWRITTEN_BYTES:
+            self._execute("VACUUM")
+        busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def flush(self) -> None:
         """Writes the counters that no batch has taken along yet."""

@@ -15,6 +15,8 @@ import structlog
 from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
+from tenure.api.console.app import Condition, Console
+from tenure.api.console.session import Sessions
 from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
@@ -31,11 +33,13 @@ from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import FailedToken
 from tenure.domain.ports import Append, AppendResult
-from tenure.forgetting import reapply, unkeyed
+from tenure.forgetting import clear, reapply, unkeyed
 from tenure.housekeeping import Housekeeping
+from tenure.lost import check_nothing_was_lost
 from tenure.operators import note
 from tenure.projections import tenants
 from tenure.projections.archive import Archive
+from tenure.projections.clock import ClockWatch
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
@@ -44,11 +48,11 @@ from tenure.store.install_keys import SqliteInstallKeys
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.keyring import KeyRing
 from tenure.store.lane import Lane
-from tenure.store.signed_head import HeadRefusedError, HeadSigner
+from tenure.store.signed_head import HeadRefusedError, HeadSigner, does_not_extend, last_signed
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
-from tenure.store.veil import Veil
+from tenure.store.veil import DECISIONS, Veil
 from tenure.trust import widened
 
 log = structlog.get_logger()
@@ -58,19 +62,22 @@ INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
 def prepare(settings: Settings) -> None:
     """Makes or migrates the store and applies every mark of erasure; UntrustedStoreError if it cannot be trusted."""
+    check_nothing_was_lost(settings)
     open_log(settings.log_path, [schema()])
     open_decisions(settings.beside("decisions"))
     _check_keys_are_there(settings)
     open_vault(settings).close()
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
+    decisions = SqliteDecisions(settings.beside("decisions"))
     try:
         reapply(log, ring)
+        clear(decisions, ring)
         lost = unkeyed(log, ring)
         if lost:
             raise UntrustedStoreError(_lost(settings, len(lost)))
     finally:
-        log.close()
-        ring.close()
+        for part in (log, ring, decisions):
+            part.close()
 
 
 def _check_keys_are_there(settings: Settings) -> None:
@@ -125,6 +132,7 @@ class _House:
     """The parts of one worker, made and ended with it."""
 
     def __init__(self, settings: Settings) -> None:
+        self._keys = settings.beside("keys")
         self.log = SqliteLog(settings.log_path)
         self.contexts = SecurityContexts(self.log.connection)
         self.vault = open_vault(settings)
@@ -140,7 +148,9 @@ class _House:
             settings.beside("decisions"), Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
         )
         self.marks = Veil(self.vault, settings.app_key)
-        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full)
+        watched = SqliteLog(settings.log_path, read_only=True)
+        self.watch, self._doubted = ClockWatch(watched), False
+        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed)
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
         signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
@@ -154,7 +164,7 @@ class _House:
             self.log, self.vault, self.tokens, self.reads, self.key_store, self.audit_log, self.audit_reads
         )  # fmt: skip
         self.audit: Audit | None = None
-        self._writers = (writer, key_writer, veil_vault, signer, signed)
+        self._writers = (writer, key_writer, veil_vault, signer, signed, watched)
 
     async def append(self, request: Append) -> AppendResult:
         """`ports.AsyncLog`."""
@@ -186,10 +196,27 @@ class _House:
             self.vault.refresh()
 
     def problems(self) -> list[str]:
-        """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
+        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), and that
+        head can be signed.
+        """
         position, _ = self.log.head()
         row = self.log.connection.execute("SELECT max(position) FROM events").fetchone()
-        return [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+        last = last_signed(self._keys)
+        unsigned = does_not_extend(self.log, last.position, last.hash) if last is not None else ""
+        found = [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+        return [*found, f"{unsigned} (tenure log verify)"] if unsigned else found
+
+    def _believed(self) -> bool:
+        problem = self.watch.problem()
+        if problem and not self._doubted:
+            log.error("the clock is in doubt", why=problem, held="erasures, removal of old decisions")
+        self._doubted = bool(problem)
+        return not problem
+
+    def notices(self) -> list[str]:
+        """What an operator should look at, though calls are answered."""
+        problem = self.watch.problem()
+        return [f"{problem}: nobody is erased and no decision removed for its age"] if problem else []
 
     async def start(self) -> None:
         """Opens the ways out."""
@@ -301,17 +328,26 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
         version=__version__, settings=settings.digest(),
     )  # fmt: skip
     house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
+    console = Console(
+        access, recorder, audit, Sessions(house.vault.derived(settings.app_key, DECISIONS, "console"), time.time),
+        house.marks.mark,
+        lambda: Condition(
+            tuple(house.problems()), tuple(widened(settings)), settings.digest(), retention(settings).quota
+        ),
+    )  # fmt: skip
     return Listener(
         {
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
             "/sign": Route(signing.handle, kind="sign"),
             "/metrics": Route(metrics.handle, ("GET", "HEAD"), "audit"),
             "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
-            "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
+            "/readyz": Route(readyz(house, lambda: [*widened(settings), *house.notices()]), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
         },
-        "/audit/",
-        Route(audit.handle, ("GET", "HEAD"), "audit"),
+        {
+            "/audit/": Route(audit.handle, ("GET", "HEAD"), "audit"),
+            "/console/": Route(console.handle, ("GET", "HEAD", "POST"), "audit"),
+        },
     )
 
 
@@ -330,7 +366,7 @@ def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Lis
         routes[settings.base_path + "/atlassian-connect.json"] = Route(descriptor(raw), ("GET", "HEAD"))
     hooks = settings.base_path + settings.webhooks_path
     routes[hooks] = Route(webhooks.handle, kind="webhook")
-    return Listener(routes, f"{hooks}/", routes[hooks])
+    return Listener(routes, {f"{hooks}/": routes[hooks]})
 
 
 def read_descriptor(settings: Settings) -> bytes:

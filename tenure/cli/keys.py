@@ -107,10 +107,8 @@ def keys_retire(as_json: Json = False) -> None:
     """
     settings = settings_of(OperatorSettings)
     with guarded(), _key_store(settings) as ring:
-        retired = Rotation(ring).retire()
+        retired = Rotation(ring).retire(lambda former: _note(settings, "keys_retired", master_id=former))
         clean = ring.clean()
-        if retired is not None:
-            _note(settings, "keys_retired", master_id=retired[0])
     if not clean:
         raise fail("the old wraps are deleted but not yet overwritten, others hold keys.db; run it again", 1)
     if retired is None:

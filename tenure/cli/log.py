@@ -9,8 +9,10 @@ from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.checkpoint import Verifier
+from tenure.projections.security_context import schema
 from tenure.settings import KeySettings, OperatorSettings
 from tenure.store.signed_head import HeadSigner, last_signed
+from tenure.store.sqlite import open_log
 from tenure.verify import Findings, verify_export, verify_live
 from tenure.wiring import open_writer
 
@@ -96,7 +98,10 @@ def log_accept(
     Example: tenure log accept --reason "disk lost, backup of 31 January"
     """
     settings = settings_of(OperatorSettings)
+    if not settings.beside("keys").exists():
+        raise fail(f"{settings.beside('keys')} does not exist: no head was ever signed here (TENURE_DATABASE_URL)", 1)
     with guarded():
+        open_log(settings.log_path, [schema()])  # a lost log is begun anew
         log = open_writer(settings)
         try:
             app_key = operators.app_key_of(log, settings.app_key)

@@ -47,8 +47,9 @@ def tokens_create(
     with guarded(), _noting() as noted:
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         try:
-            token, entry = store.create(name, tuple(sorted(set(scope))), days)
-            noted("tokens.created", name=name, scopes=list(entry.scopes), expires_at=entry.expires_at)
+            with store.transaction():  # a token that is not in the log is none
+                token, entry = store.create(name, tuple(sorted(set(scope))), days)
+                noted("tokens.created", name=name, scopes=list(entry.scopes), expires_at=entry.expires_at)
         except ValueError as error:
             raise fail(str(error), 2) from None
         finally:
@@ -80,6 +81,7 @@ def tokens_revoke(
         found = store.revoke(name)
         store.close()
         if found:
+            # ended first: if this fails, the token is none all the same, and the command can be run again
             noted("tokens.revoked", name=name)
     if not found:
         raise fail(f"there is no token named {name}", 1)
