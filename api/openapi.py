@@ -14,6 +14,7 @@ _REFUSED = ((401, "No proof that holds."), (503, "Try again; see Retry-After."))
 _LIFECYCLE = _responses(
     (204, "Believed, durable and in force."),
     (400, "Believed, but not a good payload."),
+    (408, "The body did not arrive in time."),
     (413, "Over 256 KiB."),
     *_REFUSED,
 )
@@ -39,12 +40,20 @@ DOCUMENT: dict[str, Any] = {
                     (200, "The upstream's own status."),
                     (204, "A duplicate of one the upstream took."),
                     (404, "No upstream."),
+                    (408, "The body did not arrive in time."),
                     (413, "Too large."),
                     (425, "The secret was just replaced: send again."),
                     (502, "The upstream cannot be reached."),
                     (504, "The upstream takes too long."),
                     *_REFUSED,
                 ),
+            }
+        },
+        "/atlassian-connect.json": {
+            "get": {
+                "summary": "The app's descriptor",
+                "tags": ["public"],
+                "responses": _responses((200, "As configured (DESCRIPTOR_FILE)."), (404, "None is configured.")),
             }
         },
         "/healthz": {"get": {"tags": ["public"], "responses": _responses((200, "The process is up."))}},
