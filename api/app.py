@@ -88,7 +88,8 @@ class App:
             return problem(404, "There is nothing here.", html_wanted=call.wants_html)
         if route.methods and call.method not in route.methods:
             allow = ((b"allow", ", ".join(route.methods).encode()),)
-            return problem(405, f"This route takes {' or '.join(route.methods)}.", headers=allow)
+            sentence = f"This route takes {' or '.join(route.methods)}."
+            return problem(405, sentence, html_wanted=call.wants_html, headers=allow)
         try:
             return await route.handler(call)
         except SlowCallerError:
@@ -106,16 +107,18 @@ class App:
 
     async def _fault(self, call: Call, route: Route, reason: Reason, detail: str) -> Answer:
         """The answer to what no handler answered; a decision if the route makes decisions."""
-        headers: tuple[tuple[bytes, bytes], ...] = ()
+        status, headers, members = STATUS[reason], dict[bytes, bytes](), dict[str, str]()
         if route.kind and self._recorder is not None:
-            decision = await self._recorder.failed(call, route.kind, reason, detail)
-            headers = ((b"x-tenure-decision", decision.encode()),)
-        status = STATUS[reason]
+            members["decision"] = await self._recorder.failed(call, route.kind, reason, detail)
+            headers[b"x-tenure-decision"] = members["decision"].encode()
+        sentence = "Please try again."
         if status == 408:
-            return problem(408, "The body did not arrive in time.", headers=(*headers, (b"connection", b"close")))
-        if status == 413:
-            return problem(413, f"The request was refused: {reason.value}.", headers=headers)
-        return problem(503, "Please try again.", headers=(*headers, (b"retry-after", b"5")))
+            sentence, headers[b"connection"] = "The body did not arrive in time.", b"close"
+        elif status == 413:
+            sentence = f"The request was refused: {reason.value}."
+        else:
+            status, headers[b"retry-after"] = 503, b"5"
+        return problem(status, sentence, html_wanted=call.wants_html, headers=tuple(headers.items()), **members)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

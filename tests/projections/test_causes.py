@@ -264,7 +264,8 @@ def test_a_step_of_our_own_clock(data: Draw, count: int, way: int, off: float, o
     case = life.case(since_s=86400)
     found = diagnose(case)
     assert found.cause == "clock", found.says
-    assert ("Our clock is wrong" in found.says) == others
+    # a healthy life may have had somebody elsewhere whose clock was off
+    assert not others or "Our clock is wrong" in found.says
     assert ("ahead of" if way > 0 else "behind") in found.says
     *_, before, start = [e.recorded_at for e in life.world.events if e.client_key in ("", life.client_key)]
     assert (start < before) == any("our clock went back" in line["what"] for line in found.around)

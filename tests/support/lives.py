@@ -210,6 +210,8 @@ class Ear:
                 self._watches = {key: one for key, one in self._watches.items() if key[1] != event.client_key}
         gone = life.known.uninstalled_at if life.known else ""
         for number, call in enumerate(calls, first + 1):
+            if call.claimed_client_key != life.client_key:
+                continue
             install = refused_install(number, call)
             counted = refusal(number, call, gone and stored_at(self._seconds(gone) + 60))
             if install is not None:
