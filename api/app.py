@@ -43,17 +43,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Exact paths, and at most one prefix behind which anything goes."""
+    """Exact paths, and prefixes behind which anything goes."""
 
     routes: dict[str, Route]
-    prefix: str = ""
-    behind: Route | None = None
+    behind: dict[str, Route]
 
     def find(self, path: str) -> Route | None:
         """The route of a raw path."""
         route = self.routes.get(path)
-        if route is None and self.behind is not None and path.startswith(self.prefix):
-            return self.behind
+        if route is None:
+            return next((found for prefix, found in self.behind.items() if path.startswith(prefix)), None)
         return route
 
 

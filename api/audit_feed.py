@@ -1,8 +1,9 @@
-"""The live feed: events and decisions as they are committed, as server-sent events (`text/event-stream`).
+"""The live feed: events, decisions and alarms as they are committed, as server-sent events (`text/event-stream`).
 
 From `after=` or `Last-Event-ID`, else from the head; `id:` is the position (of a decision: its place in the order of
 commits), so that a reader who comes again misses nothing. A line of comment every few seconds keeps proxies from
 cutting it and shows a reader who has gone. The token is looked at again all the time: a revoked one ends its feeds.
+With `format=cloudevents`, or `Accept: application/cloudevents+json`, `data:` is a CloudEvent (JSON format).
 """
 
 import asyncio
@@ -14,11 +15,12 @@ from typing import Any, TypeVar
 from tenure.api.formats import STREAM, sse
 from tenure.api.http import Answer, Call
 from tenure.api.problems import problem
-from tenure.api.questions import Question, QuestionError
+from tenure.api.questions import Question, QuestionError, as_cloud_events
+from tenure.domain.alarms import AlarmFilter
 from tenure.domain.decisions import Wanted
 from tenure.domain.questions import EventFilter
 from tenure.projections.archive import Archive
-from tenure.projections.shown import decision_fields, event_fields
+from tenure.projections.shown import alarm_fields, cloud_event, decision_fields, event_fields
 
 POLL_S = 0.25
 HEARTBEAT_S = 5.0
@@ -27,6 +29,7 @@ MOST_FEEDS = 32
 
 T = TypeVar("T")
 Line = tuple[int, str, dict[str, Any]]
+Lines = Callable[[Archive, int], list[Line]]
 Read = Callable[[Callable[[Archive], Any]], Awaitable[Any]]
 
 
@@ -47,7 +50,7 @@ class Feed:
             found = archive.read(chosen, last, AT_ONCE)
             return [(event.position, event.type, event_fields(event)) for event in found]
 
-        return self._answer(lines, after, allowed)
+        return self._answer(_formed(call, question, lines), after, allowed)
 
     async def decisions(self, call: Call, question: Question, chosen: Wanted, allowed: Callable[[], bool]) -> Answer:
         """Decisions from now on, or from where the reader was."""
@@ -59,16 +62,26 @@ class Feed:
             found = archive.decisions.page(chosen, after=last, limit=AT_ONCE, newest_first=False)
             return [(one.number, one.decision.verdict, decision_fields(one.decision)) for one in found]
 
-        return self._answer(lines, after, allowed)
+        return self._answer(_formed(call, question, lines), after, allowed)
 
-    def _answer(self, lines: Callable[[Archive, int], list[Line]], after: int, allowed: Callable[[], bool]) -> Answer:
+    async def alarms(self, call: Call, question: Question, chosen: AlarmFilter, allowed: Callable[[], bool]) -> Answer:
+        """Alarms raised and ended from now on, or from where the reader was."""
+        after = _from(call, question)
+        if after is None:
+            after = await self._read(lambda archive: archive.decisions.alarms.last_number())
+
+        def lines(archive: Archive, last: int) -> list[Line]:
+            found = archive.decisions.alarms.page(chosen, after=last, limit=AT_ONCE)
+            return [(one.number, one.state, alarm_fields(one)) for one in found]
+
+        return self._answer(_formed(call, question, lines), after, allowed)
+
+    def _answer(self, lines: Lines, after: int, allowed: Callable[[], bool]) -> Answer:
         if self._open >= MOST_FEEDS:
             return problem(503, "Too many feeds are open.", headers=((b"retry-after", b"30"),))
         return Answer(200, headers=((b"content-type", STREAM.encode()),), stream=self._run(lines, after, allowed))
 
-    async def _run(
-        self, lines: Callable[[Archive, int], list[Line]], last: int, allowed: Callable[[], bool]
-    ) -> AsyncGenerator[bytes, None]:
+    async def _run(self, lines: Lines, last: int, allowed: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
         self._open += 1
         try:
             yield b": from %d\n\n" % last
@@ -89,7 +102,17 @@ class Feed:
             self._open -= 1
 
 
-def _behind(lines: Callable[[Archive, int], list[Line]], last: int, archive: Archive) -> list[Line]:
+def _formed(call: Call, question: Question, lines: Lines) -> Lines:
+    if not as_cloud_events(call, question):
+        return lines
+
+    def clouded(archive: Archive, last: int) -> list[Line]:
+        return [(number, kind, cloud_event(item)) for number, kind, item in lines(archive, last)]
+
+    return clouded
+
+
+def _behind(lines: Lines, last: int, archive: Archive) -> list[Line]:
     return lines(archive, last)
 
 

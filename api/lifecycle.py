@@ -8,7 +8,6 @@ the first answer again, with another body it is refused.
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
@@ -64,6 +63,7 @@ class Parts:
     keys: Keys
     install_keys: InstallKeys
     recorder: Recorder
+    caller: Callable[[Call], str]
 
 
 @dataclass(slots=True)
@@ -102,7 +102,6 @@ class Lifecycle:
         try:
             case.body = await call.body(BODY_LIMIT)
             case.digest = hashlib.sha256(case.body).hexdigest()
-            case.members = read_object(case.body)
             async with asyncio.timeout(DEADLINE_S):
                 reason = await self._decide(case)
         except SlowCallerError:
@@ -182,7 +181,7 @@ class Lifecycle:
         proof: dict[str, Any]
         if token.alg == "RS256":
             kid = checked_kid(token)
-            key = await self._p.install_keys.find(kid)
+            key = await self._p.install_keys.find(kid, self._p.caller(case.call))
             match = Match.CURRENT if signed_by_key(token, key) else Match.NONE
             proof = {"kind": "rs256", "kid": kid}
             context, position = self._p.contexts.get(self._p.app_key, token.iss), 0
@@ -197,8 +196,8 @@ class Lifecycle:
             purpose=Purpose.LIFECYCLE,
             token=token,
             match=match,
-            expected_qsh=accepted_hashes(case.call.method, case.call.path, case.call.query, self._p.base_path),
-            body_client_key=client_key_of(case.members),
+            expected_qsh=self._expected(case, match),
+            body_client_key=self._body_client_key(case, match),
         )
         verdict = check(evidence, context, self._p.policy, now)
         case.passage = Passage(verdict, token, context, evidence, now, Purpose.LIFECYCLE.value, position)
@@ -226,16 +225,32 @@ class Lifecycle:
             return None
         return self._repeat(case, result.spend)
 
+    # Neither query nor body of an unproved call is looked at: what a stranger sends must cost nothing.
+
+    def _expected(self, case: _Case, match: Match) -> tuple[str, ...]:
+        if match is Match.NONE:
+            return ()
+        return accepted_hashes(case.call.method, case.call.path, case.call.query, self._p.base_path)
+
+    @staticmethod
+    def _body_client_key(case: _Case, match: Match) -> str | None:
+        if match is Match.NONE:
+            return None
+        case.members = read_object(case.body)
+        return client_key_of(case.members)
+
     async def _unsigned(self, case: _Case) -> Reason | None:
         """The legacy scheme's first install: no token, a tenant never heard of."""
+        case.members = read_object(case.body)
         client_key = client_key_of(case.members) or ""
         case.claimed = client_key[:255]
         context = self._p.contexts.get(self._p.app_key, client_key)
         kind = decide(case.callback, Proof.NONE, context, legacy=True)
         payload = parse(case.callback, case.members, self._p.app_key, self._p.sites)
         assert kind is not None  # noqa: S101 (the table: unknown tenants only, and those append)
-        draft = await self._draft(kind, payload, None, {"kind": "unsigned-first"}, "")
-        if isinstance(await self._append(client_key, None, draft, None), Conflict):
+        # a context only of an erased tenant, which is unknown and returns with its bare history
+        draft = await self._draft(kind, payload, context, {"kind": "unsigned-first"}, "")
+        if isinstance(await self._append(client_key, context, draft, None), Conflict):
             raise Refused(Reason.TOKEN_MISSING)
         case.proved = client_key
         return None
@@ -268,8 +283,3 @@ class Lifecycle:
             personal=personal,
         )
         return Draft(kind, proof, data, describe_change(context, payload, mark), fingerprint)
-
-
-def system_clock() -> float:
-    """Unix seconds."""
-    return time.time()

@@ -53,7 +53,9 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Counters of all workers, for Prometheus",
                 "tags": ["internal"],
                 "security": [{"token": []}],
-                "responses": _responses((200, "Prometheus text."), (401, "No API token in force."), (429, "Too many.")),
+                "responses": _responses(
+                    (200, "Prometheus text."), (401, "No API token in force."), (429, "Too many."), (503, "Try again.")
+                ),
             }
         },
         "/forward-auth": {
@@ -94,6 +96,32 @@ DOCUMENT: dict[str, Any] = {
         },
         "/readyz": {
             "get": {"tags": ["internal"], "responses": _responses((200, "Ready."), (503, "Not ready."))},
+        },
+        "/console/": {
+            "get": {
+                "summary": "Pages for people",
+                "tags": ["internal"],
+                "responses": _responses((200, "The page."), (401, "The login form."), (503, "Try again.")),
+            }
+        },
+        "/console/login": {
+            "post": {
+                "summary": "Begins a session of the console, from a form of its own page",
+                "tags": ["internal"],
+                "responses": _responses(
+                    (303, "In; with the session's cookie."),
+                    (401, "No API token in force."),
+                    (403, "Scope audit is missing, or the form came from elsewhere."),
+                    (429, "Too many failures."),
+                ),
+            }
+        },
+        "/console/logout": {
+            "post": {
+                "summary": "Ends it in this browser",
+                "tags": ["internal"],
+                "responses": _responses((303, "Out."), (403, "The form came from elsewhere.")),
+            }
         },
         **openapi_audit.PATHS,
         "/openapi.json": {"get": {"tags": ["internal"], "responses": _responses((200, "This document."))}},

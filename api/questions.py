@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
+from tenure.api.formats import CLOUD
 from tenure.api.http import Call
 from tenure.domain.questions import MAX_POSITION, stored_time
 
@@ -77,3 +78,9 @@ class Question:
         """The URL of the next page, relative to the host; safe in a header."""
         values: Mapping[str, str] = {**self._values, "after": after}
         return f"{quote(self._path, safe='/%:@~-._!$&()*+,;=')}?{urlencode(values)}"
+
+
+def as_cloud_events(call: Call, question: Question) -> bool:
+    """Whether items are asked for as CloudEvents."""
+    named = question.one_of("format", ("cloudevents",)) is not None
+    return named or CLOUD in (piece.partition(";")[0].strip().lower() for piece in call.one(b"accept").split(","))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
+from tenure.domain.alarms import Alarm, AlarmFilter
 from tenure.domain.decisions import Count, Decision, Stored, Wanted
 from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.ports import Transaction
@@ -35,6 +36,11 @@ class Events(Protocol):
         until: str | None = ..., kid: str | None = ..., after: int = ..., limit: int = ...,
     ) -> Iterator[Event]: ...  # fmt: skip
 
+    def stored(
+        self, *, client_key: str | None = ..., kind: str | None = ..., since: str | None = ...,
+        until: str | None = ..., kid: str | None = ..., after: int = ...,
+    ) -> Iterator[dict[str, Any]]: ...  # fmt: skip
+
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
 
     def head(self) -> tuple[int, str]: ...
@@ -42,6 +48,14 @@ class Events(Protocol):
     def position_at(self, time: str) -> int: ...
 
     def kid_tenants(self, kid: str) -> list[str]: ...
+
+
+class Alarms(Protocol):
+    """The alarms' reading end."""
+
+    def page(self, chosen: AlarmFilter | None = None, *, after: int = 0, limit: int = 100) -> list[Alarm]: ...
+
+    def last_number(self) -> int: ...
 
 
 class Decisions(Protocol):
@@ -53,6 +67,10 @@ class Decisions(Protocol):
 
     def all(self, wanted: Wanted | None = None, *, after: int = 0, chunk: int = 500) -> Iterator[Stored]: ...
 
+    def walk(
+        self, wanted: Wanted, *, after: int | None = None, limit: int = 100, newest_first: bool = True
+    ) -> tuple[list[Stored], int | None]: ...
+
     def one(self, decision: str) -> Stored | None: ...
 
     def last_number(self) -> int: ...
@@ -60,7 +78,16 @@ class Decisions(Protocol):
     @property
     def measures(self) -> Measures: ...
 
+    @property
+    def alarms(self) -> Alarms: ...
+
     def counts(self, by: By, wanted: Wanted | None = None) -> list[Count]: ...
+
+    def total(self, wanted: Wanted | None = None) -> Count: ...
+
+    def size(self) -> tuple[int, int]: ...
+
+    def oldest(self) -> str: ...
 
 
 class Archive:
@@ -77,6 +104,13 @@ class Archive:
         return self.events.read(
             client_key=chosen.client_key, kind=chosen.type, since=chosen.since, until=chosen.until, kid=chosen.kid,
             after=after, limit=limit,
+        )  # fmt: skip
+
+    def stored(self, chosen: EventFilter, after: int) -> Iterator[dict[str, Any]]:
+        """The same, to the end, each as its stored columns."""
+        return self.events.stored(
+            client_key=chosen.client_key, kind=chosen.type, since=chosen.since, until=chosen.until, kid=chosen.kid,
+            after=after,
         )  # fmt: skip
 
     def find(self, name: str) -> list[Tenant]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tenure.domain.events import OPERATORS, Event
 from tenure.domain.ports import Transaction
 from tenure.domain.tenant import Standing, Tenant, standing
-from tenure.projections.timeline import Timeline
+from tenure.projections.life import Life
 
 
 class Events(Protocol):
@@ -49,12 +49,12 @@ def differences(events: Events, earlier: int, later: int, place: tuple[str, str]
     """
     places = [place] if place else _touched(events.connection, earlier, later)
     for app_key, client_key in places:
-        timeline = Timeline(events.stream(app_key, client_key, later))
-        before = timeline.at(earlier)
-        between = tuple(timeline.behind(earlier))
+        life = Life(events.stream(app_key, client_key, later))
+        before = life.at(earlier)
+        between = tuple(life.behind(earlier))
         if not between:
             continue
-        after = timeline.at(later)
+        after = life.at(later)
         shown = after or before
         yield Difference(
             app_key, client_key, shown.base_url if shown else "", tuple(compare(before, after)),

@@ -23,8 +23,8 @@ from tenure.domain.recheck import Under, again, recorded_verdict, token_of
 from tenure.domain.refusals import Reason, Step
 from tenure.domain.tenant import Tenant
 from tenure.projections.case import STARTED
+from tenure.projections.life import Life
 from tenure.projections.settings import Start, policy_of
-from tenure.projections.timeline import Timeline
 
 BATCH = 10_000
 SAME, DIFFERS, INCOMPLETE = "same", "differs", "incomplete"
@@ -106,22 +106,22 @@ class Replay:
 
     def _batch(self, batch: list[Decision], head: int) -> Iterator[Replayed]:
         place: tuple[str, str] | None = None
-        timeline, other = Timeline(()), None
+        life, other = Life(()), None
         for made in batch:
             start = self._start(made)
             wanted = (start.app_key if start else self._app_key, _tenant_of(made))
             if wanted != place:
                 place = wanted
-                timeline = Timeline(self._events.stream(*place) if place[1] else ())
-                other = self._elsewhere(timeline)
-            then = timeline.at(made.read_position) if made.read_position else None
-            yield self._one(made, start, timeline, then, other, head)
+                life = Life(self._events.stream(*place) if place[1] else ())
+                other = self._elsewhere(life)
+            then = life.at(made.read_position) if made.read_position else None
+            yield self._one(made, start, life, then, other, head)
 
-    def _elsewhere(self, timeline: Timeline) -> Tenant | None:
+    def _elsewhere(self, life: Life) -> Tenant | None:
         """The tenant at the position that is asked about."""
         if self._what_if.position is None:
             return None
-        return timeline.again().at(self._what_if.position)
+        return life.again().at(self._what_if.position)
 
     def _start(self, made: Decision) -> Start | None:
         """The last start before the decision with the settings it names."""
@@ -130,7 +130,7 @@ class Replay:
         return before[-1] if before else found[-1] if found else None
 
     def _one(
-        self, made: Decision, start: Start | None, timeline: Timeline, then: Tenant | None, other: Tenant | None,
+        self, made: Decision, start: Start | None, life: Life, then: Tenant | None, other: Tenant | None,
         head: int,
     ) -> Replayed:  # fmt: skip
         if token_of(made) is not None:
@@ -140,7 +140,7 @@ class Replay:
         policy = policy_of({**(start.deciding if start else {}), **self._what_if.settings})
         tenant = then if self._what_if.position is None else other
         under = Under(
-            tenant, policy, made.facts.now + self._what_if.clock, self._base_path(start), _used(made, timeline, then),
+            tenant, policy, made.facts.now + self._what_if.clock, self._base_path(start), _used(made, life, then),
             _tried(then),
         )  # fmt: skip
         found = again(made, under)
@@ -155,7 +155,7 @@ class Replay:
             return told
         because, says = "what-if", _turned(made, tenant, then)
         if self._what_if.as_then:
-            because, says = _cause(made, found.verdict.reason, timeline, then, start, self._version)
+            because, says = _cause(made, found.verdict.reason, life, then, start, self._version)
         return replace(told, result=DIFFERS, because=because, says=says)
 
     def _base_path(self, start: Start | None) -> str | None:
@@ -184,13 +184,13 @@ def _missing(made: Decision, start: Start | None, head: int) -> str:
     return ""
 
 
-def _used(made: Decision, timeline: Timeline, then: Tenant | None) -> str:
+def _used(made: Decision, life: Life, then: Tenant | None) -> str:
     """The fingerprint of the secret that signed the token, as far as it was recognised."""
     facts = made.facts
     if facts.alg != "HS256":
         return ""
-    if facts.secret_position in timeline.brought:
-        return timeline.brought[facts.secret_position]
+    if facts.secret_position in life.brought:
+        return life.brought[facts.secret_position]
     if then is not None and facts.match == Match.CURRENT:
         return then.secret.fingerprint
     return then.previous.fingerprint if then and then.previous and facts.match == Match.PREVIOUS else ""
@@ -210,10 +210,10 @@ def _turned(made: Decision, tenant: Tenant | None, then: Tenant | None) -> str:
 
 
 def _cause(
-    made: Decision, found: Reason | None, timeline: Timeline, then: Tenant | None, start: Start | None, version: str
+    made: Decision, found: Reason | None, life: Life, then: Tenant | None, start: Start | None, version: str
 ) -> tuple[str, str]:
     """Why a verdict as of then is not the recorded one."""
-    wrong = _wrong_projection(made, timeline, then)
+    wrong = _wrong_projection(made, life, then)
     if wrong:
         return "projection", wrong
     decided = start.version if start else ""
@@ -232,12 +232,12 @@ def _of_state(reason: Reason | None) -> bool:
     return reason is None or reason in _OF_STATE
 
 
-def _wrong_projection(made: Decision, timeline: Timeline, then: Tenant | None) -> str:
+def _wrong_projection(made: Decision, life: Life, then: Tenant | None) -> str:
     """What shows that the state read then was not the tenant's."""
     if made.read_position and (then is None or then.position != made.read_position):
         last = f"its last event by then is at {then.position}" if then else "it had no event by then"
         return f"the state that was read says position {made.read_position}, which is no event of the tenant; {last}."
-    missed = timeline.next
+    missed = life.next
     if missed is not None and made.facts.match and _seconds(missed) + COMMIT_S < made.facts.now:
         return f"the event at position {missed.position} ({missed.recorded_at}) was there, and was not seen."
     return ""

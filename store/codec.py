@@ -4,7 +4,6 @@ Stored bytes never change; a later shape of an event is read from them, never wr
 stored, so that a field added later reads as "not told" from old events.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -37,6 +36,8 @@ COLUMNS = (
     "data",
     "token_fingerprint",
 )
+STORED = (*COLUMNS, "hash")
+JSON = ("proof", "changed", "data")
 
 _SWITCHED: TypeAdapter[Data] = TypeAdapter(Switched)
 _OPERATED: TypeAdapter[Data] = TypeAdapter(Operated)
@@ -54,8 +55,8 @@ def canonical(value: Any) -> str:
 
 def encode(draft: Draft) -> tuple[str, str, str]:
     """The columns proof, changed and data of a draft."""
-    data = {name: value for name, value in asdict(draft.data).items() if value}
-    changed = asdict(draft.changed) if draft.changed else {}
+    data = {name: value for name in draft.data.__dataclass_fields__ if (value := getattr(draft.data, name))}
+    changed = {"cause": draft.changed.cause, "fields": draft.changed.fields} if draft.changed else {}
     return canonical(draft.proof), canonical(changed), canonical(data)
 
 
@@ -80,6 +81,19 @@ def decode(row: tuple[Any, ...]) -> Event:
 def data_of(kind: str, text: str | bytes) -> Data:
     """What an event of a type says, from its stored text."""
     return _SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(text)
+
+
+def stored_fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A stored row (`STORED`) by names; of the three of JSON what they hold, if that gives the same text again."""
+    return {name: _held(value) if name in JSON else value for name, value in zip(STORED, row, strict=True)}
+
+
+def _held(text: str) -> Any:
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return text
+    return value if canonical(value) == text else text
 
 
 def _changed(value: dict[str, Any]) -> Changed | None:

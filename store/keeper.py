@@ -119,4 +119,6 @@ class Keeper:
         self._execute("DELETE FROM failed_tokens WHERE at < ?", (now - FAILED_TOKENS_S,))
         self._execute("DELETE FROM deliveries WHERE taken_at < ?", (now - DELIVERIES_KEPT_S,))
         self._execute("DELETE FROM deliveries WHERE taken_at IS NULL AND claimed_until < ?", (now - 3600,))
-        self._execute("DELETE FROM counts WHERE hour < ?", (stored_at(now - self._retention.days * 86400)[:13],))
+        for table in ("counts", "hours"):
+            edge = stored_at(now - self._retention.days * 86400)[:13]
+            self._execute(f"DELETE FROM {table} WHERE hour < ?", (edge,))

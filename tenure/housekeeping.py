@@ -1,5 +1,6 @@
 """What the service does by itself, in one worker of all: forget what is due, vouch for decisions, sign the head.
 
+- Every 5 seconds: tenants whose calls stop passing are told (`tenure.alarms`; ALARM_URL by `tenure.posting`).
 - Every minute: erasures that were left half done are completed.
 - At the start and every day: tenants uninstalled longer than ERASE_AFTER_DAYS are erased.
 - Every hour: an `operator.decisions` event with count and digest of the decisions since the last one.
@@ -21,8 +22,10 @@ import httpx
 import structlog
 
 from tenure import operators
+from tenure.alarms import Alarms
 from tenure.domain.events import OPERATOR, OPERATORS, Operated
 from tenure.forgetting import due, forget, reapply
+from tenure.posting import Poster
 from tenure.projections.security_context import SecurityContextProjector
 from tenure.settings import Settings
 from tenure.store.decision_digest import DecisionDigests, Span, id_at
@@ -30,7 +33,8 @@ from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.store.sqlite import SqliteLog
 
-TICK_S = 60.0
+TICK_S = 5.0
+MINUTE_S = 60.0
 DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
 SETTLED_S = 60.0  # a call is answered, and its decision stored, well within this
@@ -67,41 +71,52 @@ class Housekeeping:
         self._clock = clock
         self._lease = Lease(Path(f"{settings.log_path}-lease"))
         self._stop = threading.Event()
+        self._holding = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._log = SqliteLog(settings.log_path, [SecurityContextProjector()])
         self._ring = KeyRing(settings.beside("keys"))
         self._signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
         self._digests = DecisionDigests(settings.beside("decisions"))
+        self._alarms = Alarms(settings, clock)
+        self._poster: Poster | None = None
+        if settings.alarm_url is not None:
+            self._poster = Poster(settings.beside("decisions"), settings.alarm_url, self._holding.is_set)
         self._last_mark = 0
         self._done: dict[str, float] = {}
 
     def start(self) -> None:
         """Begins."""
         self._thread.start()
+        if self._poster is not None:
+            self._poster.start()
 
     def stop(self) -> None:
         """Ends after the step under way."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        if self._poster is not None:
+            self._poster.stop()
         self._lease.close()
-        for part in (self._log, self._ring, self._signer, self._digests):
+        for part in (self._log, self._ring, self._signer, self._digests, self._alarms):
             part.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._lease.take():
+                self._holding.set()
                 self.tick()
             self._stop.wait(TICK_S)
 
     def tick(self) -> None:
         """Does what is due now; what fails is logged and tried again when it is due again."""
-        self._step("complete erasures", 0, self._complete)
+        self._step("look for alarms", 0, self._alarms.round)
+        self._step("complete erasures", MINUTE_S, self._complete)
         self._step("erase", DAY_S, self._erase)
-        self._step("count decisions", 0, self._count)
+        self._step("count decisions", MINUTE_S, self._count)
         self._step("sign head", self._settings.head_every_minutes * 60.0, self._sign)
 
-    def _step(self, name: str, every: float, step: Callable[[], None]) -> None:
+    def _step(self, name: str, every: float, step: Callable[[], object]) -> None:
         now = self._clock()
         if self._stop.is_set() or (every and now < self._done.get(name, 0.0) + every):
             return

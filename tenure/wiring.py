@@ -15,6 +15,8 @@ import structlog
 from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
+from tenure.api.console.app import Condition, Console
+from tenure.api.console.session import Sessions
 from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
@@ -48,7 +50,7 @@ from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
-from tenure.store.veil import Veil
+from tenure.store.veil import DECISIONS, Veil
 from tenure.trust import widened
 
 log = structlog.get_logger()
@@ -247,9 +249,10 @@ def _head_signer(signer: HeadSigner, log: SqliteLog) -> Callable[[Sequence[None]
 def build(settings: Settings) -> App:
     """The application of one worker."""
     house = _House(settings)
+    witness = Witness(settings.digest(), settings.trusted_proxies, settings.base_path)
     recorder = Recorder(
         house.decisions,
-        Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
+        witness,
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
@@ -270,6 +273,7 @@ def build(settings: Settings) -> App:
             keys=house,
             install_keys=house.install_keys,
             recorder=recorder,
+            caller=witness.caller,
         )
     )
     webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
@@ -284,7 +288,7 @@ def build(settings: Settings) -> App:
 
 
 def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder) -> Listener:
-    access = Access(house.tokens, house)
+    access = Access(house.tokens, house, settings.app_key)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(
@@ -295,21 +299,30 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
         time.time,
     )
     metrics = Metrics(
-        access, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota, version=__version__,
-        settings=settings.digest(),
+        access, recorder, house.reads, lambda: house.log.head()[0], quota=retention(settings).quota,
+        version=__version__, settings=settings.digest(),
     )  # fmt: skip
     house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
+    console = Console(
+        access, recorder, audit, Sessions(house.vault.derived(settings.app_key, DECISIONS, "console"), time.time),
+        house.marks.mark,
+        lambda: Condition(
+            tuple(house.problems()), tuple(widened(settings)), settings.digest(), retention(settings).quota
+        ),
+    )  # fmt: skip
     return Listener(
         {
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
             "/sign": Route(signing.handle, kind="sign"),
-            "/metrics": Route(metrics.handle, ("GET", "HEAD")),
+            "/metrics": Route(metrics.handle, ("GET", "HEAD"), "audit"),
             "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
             "/readyz": Route(readyz(house, widened(settings)), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
         },
-        "/audit/",
-        Route(audit.handle, ("GET", "HEAD"), "audit"),
+        {
+            "/audit/": Route(audit.handle, ("GET", "HEAD"), "audit"),
+            "/console/": Route(console.handle, ("GET", "HEAD", "POST"), "audit"),
+        },
     )
 
 
@@ -328,7 +341,7 @@ def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Lis
         routes[settings.base_path + "/atlassian-connect.json"] = Route(descriptor(raw), ("GET", "HEAD"))
     hooks = settings.base_path + settings.webhooks_path
     routes[hooks] = Route(webhooks.handle, kind="webhook")
-    return Listener(routes, f"{hooks}/", routes[hooks])
+    return Listener(routes, {f"{hooks}/": routes[hooks]})
 
 
 def read_descriptor(settings: Settings) -> bytes:

@@ -25,6 +25,7 @@ from tenure.simulator.site import Sent, Site
 from tenure.simulator.stories.stage import LATER, PASSED, REFUSED, Stage, Step
 from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.masters import new_master_key
+from tenure.store.tokens import ApiTokens
 
 APP_KEY = "com.example.demo"
 
@@ -41,11 +42,22 @@ def demo(
             told = _tell(service, keys, receiver)
             if keep:
                 typer.echo(f"\nStaying up: public {service.url}, internal {service.internal_url}. Ctrl-C ends it.")
+                typer.echo(f"Look into it: {console_link(folder, service.internal_url)} (opens once, for ten minutes)")
                 _wait(service)
         _leave(folder, log)
     _closing(log)
     if not told:
         raise fail("an answer was not the expected one; see ✗ above", 1)
+
+
+def console_link(folder: Path, internal_url: str) -> str:
+    """A link that logs in to the console once: its code stands for a token of a day that nobody has seen."""
+    tokens = ApiTokens(folder / "keys.db")
+    try:
+        tokens.create("demo", ("audit",), 1)
+        return f"{internal_url}/console/login?code={tokens.login_code('demo')}"
+    finally:
+        tokens.close()
 
 
 def _settings(keys: KeyHost, receiver: Receiver) -> dict[str, str]:
@@ -170,3 +182,4 @@ def _closing(log: Path) -> None:
         "event 1 --json",
     ):
         typer.echo(f"  {where}{name} {command}")
+    typer.echo(f"Or look at it in a browser: {name} demo --keep prints a link to the console.")

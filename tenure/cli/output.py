@@ -1,11 +1,13 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -144,3 +146,13 @@ def moment(text: str) -> str:
         return stored_time(text, datetime.now(UTC))
     except ValueError as error:
         raise fail(str(error), 2) from None
+
+
+def new_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a new file that only its owner reads; exit 2 if it exists."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise fail(f"{path}: {error.strerror}; it is never written over a file that exists", 2) from None
+    with os.fdopen(handle, "wb") as file:
+        file.writelines(pieces)

@@ -3,6 +3,7 @@
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from tenure.domain.decisions import Amended, Claim, Count, Decision, Entry, Fact
 from tenure.domain.times import stored_at
 from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decision_reads import page_sql, plain_fields
-from tenure.store.decisions import SqliteDecisions, facts_text, open_decisions
+from tenure.store.decision_reads import SQL_SINCE, SQL_UNTIL, page_sql, plain_fields
+from tenure.store.decisions import WAL_BYTES, SqliteDecisions, facts_text, open_decisions
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.masters import GivenMaster
 from tenure.store.vault import Vault
@@ -111,6 +112,9 @@ def test_each_filter_finds_by_an_index(log: SqliteDecisions, name: str) -> None:
     wanted = Wanted(**fields)
     assert ids(log, wanted) == expected
     sql, parameters = page_sql(wanted, after=None, limit=10, newest_first=True)
+    if name in ("since", "until"):
+        # a range of numbers, found by the index on time
+        sql, parameters = (SQL_SINCE, [wanted.since]) if name == "since" else (SQL_UNTIL, [wanted.until])
     plan = " ".join(row[3] for row in log._execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert f"INDEX {index}" in plan, plan
 
@@ -316,6 +320,25 @@ def test_a_reader_sees_what_is_committed(log: SqliteDecisions, tmp_path: Path) -
     reader = SqliteDecisions(tmp_path / "decisions.db", read_only=True)
     assert [plain_fields(found.decision) for found in reader.page()] == [plain_fields(decision(1))]
     reader.close()
+
+
+def test_the_wal_stays_small_while_two_write(log: SqliteDecisions, tmp_path: Path) -> None:
+    """Two workers that write without a pause let the WAL grow to a few megabytes, not for as long as they go on."""
+    wal = tmp_path / "decisions.db-wal"
+
+    def write(worker: int) -> int:
+        writer, top = SqliteDecisions(tmp_path / "decisions.db"), 0
+        for number in range(worker, 4000, 16):
+            keys = {"client_key": f"{number * 7919 % 4000}", "path": f"/{number * 104729 % 4000}"}
+            writer.record(entries(*(decision(number + i, **keys) for i in range(8))))
+            top = max(top, wal.stat().st_size)
+        writer.close()
+        return top
+
+    with ThreadPoolExecutor(2) as pool:
+        largest = max(pool.map(write, (0, 8)))
+    assert log.total().counted == 4000
+    assert largest < 3 * WAL_BYTES
 
 
 def test_the_decision_file_is_the_owners_alone(log: SqliteDecisions, tmp_path: Path) -> None:
