@@ -18,8 +18,8 @@ from tenure.wiring import open_writer
 
 
 def rebuild(as_json: Json = False) -> None:
-    """Folds the security contexts anew beside the live ones, compares, swaps if they differ; exit 1 then. The service
-    may run meanwhile. Example: tenure rebuild
+    """Folds the contexts anew beside the live ones, also while serving; swaps if they differ, exit 1 then.
+    Example: tenure rebuild
     """
     settings = settings_of(StoreSettings)
     with guarded():

@@ -23,7 +23,7 @@ def reinstate(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask back.")] = False,
     as_json: Json = False,
 ) -> None:
-    """An earlier secret of a tenant is in force again until the next `installed`: for a rotation that Jira rolled back.
+    """An earlier secret in force again until the next `installed`: for a rotation that Jira rolled back.
     Example: tenure reinstate acme.atlassian.net --secret 2 --reason "install rolled back at 09:12"
     """
     settings = settings_of(KeySettings)

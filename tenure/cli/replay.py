@@ -82,8 +82,8 @@ def replay(
     differing: Annotated[bool, typer.Option("--differing", help="List only what is not the same.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Decides recorded decisions again, as of then or under another state or setting; exit 1 if a verdict is not the
-    same. Reads only. Example: tenure replay --all Example: tenure replay --tenant acme.atlassian.net --since 2h --head
+    """Recorded decisions decided again, as of then or under another state or setting; exit 1 if one differs.
+    Example: tenure replay --all Example: tenure replay --tenant acme.atlassian.net --since 2h --head
     Example: tenure replay --all --with REFUSE_DISABLED=on
     """
     filters = (tenant, verdict, reason, kind, since, until)
