@@ -102,7 +102,8 @@ class SecurityContexts:
     def get(self, app_key: str, client_key: str) -> Tenant | None:
         """The tenant as of the latest commit: one primary-key read."""
         tenant = from_row(self._execute(_READ_ALIKE, (app_key, client_key)).fetchone())
-        return tenant if tenant.app_key else None
+        # by its own key, so that a row of nobody's that was tampered with lets nobody in
+        return tenant if (tenant.app_key, tenant.client_key) == (app_key, client_key) else None
 
 
 class SecurityContextProjector:
