@@ -64,7 +64,7 @@ def test_nothing_is_shown_without_a_session(client: httpx.Client, path: str) -> 
     for headers in ({}, {"Cookie": f"{COOKIE}=eA==.00"}, {"Cookie": f"{COOKIE}=%ff"}, {"Authorization": "Bearer x"}):
         answer = client.get(f"/console/{path}", headers=headers)
         assert answer.status_code == 401
-        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert "Bearer realm" in answer.headers["www-authenticate"]
         if path != "feed":
             assert f'name="next" value="{path}"' in answer.text
     assert client.get("/console").status_code == 404

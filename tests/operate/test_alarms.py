@@ -110,7 +110,7 @@ def test_a_new_secret_not_in_use_after_five_minutes(watched: Watcher) -> None:
     site = healthy(watched.house)
     old = site.secret
     assert site.rotate().status == 204
-    assert site.webhook(secret=old).status == 425
+    assert [site.webhook(secret=old).status for _ in range(2)] == [425, 425]
     assert watched.after(290) == []
     [told] = watched.after(301)
     assert (told.kind, told.state, told.cause) == ("secret_unused", "raised", "rotation_not_taken")
