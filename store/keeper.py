@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tenure.domain.times import stored_at
 from tenure.store.connection import connect
-from tenure.store.decision_reads import DecisionReads
-from tenure.store.decisions import DELIVERIES_KEPT_S, FAILED_TOKENS_S
+from tenure.store.decision_reads import FAILED_TOKENS_S, DecisionReads
+from tenure.store.decisions import DELIVERIES_KEPT_S
 
 CHUNK = 500
 ALARM = 0.8

@@ -19,6 +19,7 @@ from tenure.domain.events import Draft, Erased, EventType
 from tenure.domain.ports import Append, Appended
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
+from tenure.domain.times import stored
 from tenure.projections import tenants
 from tenure.projections.security_context import SecurityContexts
 from tenure.store.decisions import SqliteDecisions
@@ -139,7 +140,7 @@ def due(log: SqliteLog, days: int, app_key: str | None = None, now: datetime | N
     """The tenants that uninstalled longer ago than `days`; none if `days` is 0."""
     if not days:
         return []
-    before = ((now or datetime.now(UTC)) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    before = stored((now or datetime.now(UTC)) - timedelta(days=days))
     return [
         tenant
         for tenant in tenants.uninstalled_before(log.connection, before)

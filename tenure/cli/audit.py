@@ -9,13 +9,13 @@ import typer
 from tenure.cli.follow import follow as follow_rows
 from tenure.cli.output import emit, fail, moment, reading, table
 from tenure.domain.events import Event
+from tenure.domain.questions import MAX_POSITION
 from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
 from tenure.projections.security_context import as_of
 from tenure.projections.shown import event_fields, tenant_fields
 from tenure.store.sqlite import SqliteLog
 
-MAX_POSITION = (1 << 63) - 1
 _COLUMNS = ("position", "recorded_at", "type", "client_key", "version", "why")
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tenure.cli.audit import MAX_POSITION, Json, one_tenant
+from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, moment, plain, reading
+from tenure.domain.questions import MAX_POSITION
 from tenure.projections.changes import Difference, differences
 from tenure.store.sqlite import SqliteLog
 

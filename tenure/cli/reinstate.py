@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from tenure import operators
-from tenure.cli.audit import MAX_POSITION, Json, TenantName, one_tenant
+from tenure.cli.audit import Json, TenantName, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.domain.questions import MAX_POSITION
 from tenure.reinstating import NotReinstatedError
 from tenure.reinstating import reinstate as put_in_force
 from tenure.settings import KeySettings

@@ -15,11 +15,12 @@ import typer
 
 from tenure import __version__
 from tenure.cli.archive import archive
-from tenure.cli.audit import MAX_POSITION, At, Json, Position, only
+from tenure.cli.audit import At, Json, Position, only
 from tenure.cli.decisions import Verdicts
 from tenure.cli.output import emit, fail, moment, progress, settings_of, table
 from tenure.cli.overrides import overrides, seconds
 from tenure.domain.decisions import Decision, Wanted
+from tenure.domain.questions import MAX_POSITION
 from tenure.domain.refusals import Reason
 from tenure.operators import app_key_of
 from tenure.projections.archive import Archive
