@@ -58,6 +58,7 @@ from tenure.trust import widened
 log = structlog.get_logger()
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
+INTERNAL_HOST = "TENURE_BOUND_INTERNAL_HOST"
 
 
 def prepare(settings: Settings) -> None:
@@ -313,6 +314,9 @@ def build(settings: Settings) -> App:
 
 
 def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder) -> Listener:
+    def notices() -> list[str]:
+        return [*widened(settings, os.environ.get(INTERNAL_HOST, "127.0.0.1")), *house.notices()]
+
     access = Access(house.tokens, house, settings.app_key)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     head = SignedHead(access, house.signed_head, recorder)
@@ -331,9 +335,7 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
     console = Console(
         access, recorder, audit, Sessions(house.vault.derived(settings.app_key, DECISIONS, "console"), time.time),
         house.marks.mark,
-        lambda: Condition(
-            tuple(house.problems()), tuple(widened(settings)), settings.digest(), retention(settings).quota
-        ),
+        lambda: Condition(tuple(house.problems()), tuple(notices()), settings.digest(), retention(settings).quota),
     )  # fmt: skip
     return Listener(
         {
@@ -341,7 +343,7 @@ def _internal(settings: Settings, house: _House, gate: Gate, recorder: Recorder)
             "/sign": Route(signing.handle, kind="sign"),
             "/metrics": Route(metrics.handle, ("GET", "HEAD"), "audit"),
             "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
-            "/readyz": Route(readyz(house, lambda: [*widened(settings), *house.notices()]), ("GET", "HEAD")),
+            "/readyz": Route(readyz(house, notices), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
         },
         {
