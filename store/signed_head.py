@@ -70,8 +70,8 @@ def does_not_extend(log: Heads, position: int, digest: str) -> str:
 class HeadSigner:
     """Signs for one `keys.db`. One thread at a time."""
 
-    def __init__(self, path: Path, master: MasterKey, app_key: str) -> None:
-        self._ring = KeyRing(path, master)
+    def __init__(self, path: Path, master: MasterKey, app_key: str, *, admit: bool = True) -> None:
+        self._ring = KeyRing(path, master, admit=admit)
         self._private = self._own_key(app_key)
 
     def close(self) -> None:

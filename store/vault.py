@@ -45,8 +45,8 @@ class _DataKey:
 class Vault:
     """The tenant keys of one `keys.db`, under one master key. One thread at a time."""
 
-    def __init__(self, path: Path, master: MasterKey) -> None:
-        self._ring = KeyRing(path, master)
+    def __init__(self, path: Path, master: MasterKey, *, admit: bool = True) -> None:
+        self._ring = KeyRing(path, master, admit=admit)
         self._keys: OrderedDict[tuple[str, str], _DataKey] = OrderedDict()
         self._pinned: set[tuple[str, str]] = set()
         self._seen = self._ring.data_version()

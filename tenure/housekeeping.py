@@ -22,7 +22,7 @@ import structlog
 
 from tenure import operators
 from tenure.domain.events import OPERATOR, OPERATORS, Operated
-from tenure.forgetting import due, forget, reapply
+from tenure.forgetting import due, due_before, forget, reapply
 from tenure.projections.security_context import SecurityContextProjector
 from tenure.settings import Settings
 from tenure.store.decision_digest import DecisionDigests, Span, id_at
@@ -117,6 +117,8 @@ class Housekeeping:
         found, self._last_mark = reapply(self._log, self._ring, self._last_mark)
         for one in found:
             log.warning("erasure completed", client_key=one.client_key, position=one.position)
+        if self._ring.unclean() and not self._ring.clean():
+            log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
 
     def _erase(self) -> None:
         days = self._settings.erase_after_days
@@ -125,7 +127,9 @@ class Housekeeping:
         chosen = due(self._log, days, self._settings.app_key)
         while chosen and not self._stop.is_set():
             some, chosen = chosen[:ERASED_AT_ONCE], chosen[ERASED_AT_ONCE:]
-            for one in forget(self._log, self._ring, some, by="tenure", origin=origin, why=why):
+            for one in forget(
+                self._log, self._ring, some, by="tenure", origin=origin, why=why, before=due_before(days)
+            ):
                 log.info("erased", client_key=one.client_key, position=one.position, why=why)
 
     def _count(self) -> None:

@@ -31,7 +31,7 @@ from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import FailedToken
 from tenure.domain.ports import Append, AppendResult
-from tenure.forgetting import reapply, unkeyed
+from tenure.forgetting import destroy_again, reapply, unkeyed
 from tenure.housekeeping import Housekeeping
 from tenure.operators import note
 from tenure.projections import tenants
@@ -61,16 +61,24 @@ def prepare(settings: Settings) -> None:
     open_log(settings.log_path, [schema()])
     open_decisions(settings.beside("decisions"))
     _check_keys_are_there(settings)
-    open_vault(settings).close()
+    open_vault(settings, admit=True).close()
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     try:
-        reapply(log, ring)
+        _reconcile(log, ring)
         lost = unkeyed(log, ring)
         if lost:
-            raise UntrustedStoreError(_lost(settings, len(lost)))
+            raise UntrustedStoreError(_lost(settings, lost))
     finally:
         log.close()
         ring.close()
+
+
+def _reconcile(events: SqliteLog, ring: KeyRing) -> None:
+    for client_key in destroy_again(events, ring):
+        log.warning("the key of an erased tenant was back: destroyed again", client_key=client_key)
+    reapply(events, ring)
+    if ring.unclean() and not ring.clean():
+        log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
 
 
 def _check_keys_are_there(settings: Settings) -> None:
@@ -79,20 +87,24 @@ def _check_keys_are_there(settings: Settings) -> None:
         return
     log = SqliteLog(settings.log_path, read_only=True)
     try:
-        found = sum(1 for _ in tenants.sealed_secrets(log.connection))
+        found = [client_key for client_key, _ in tenants.sealed_secrets(log.connection)]
     finally:
         log.close()
     if found:
         raise UntrustedStoreError(_lost(settings, found))
 
 
-def _lost(settings: Settings, count: int) -> str:
-    return f"{settings.beside('keys')} lacks the keys of {count} of this log's tenants: restore it from its own backup"
+def _lost(settings: Settings, found: Sequence[str]) -> str:
+    return (
+        f"{settings.beside('keys')} lacks the keys of {len(found)} of this log's tenants ({', '.join(found[:3])}"
+        f"{', …' if len(found) > 3 else ''}): restore its newest backup; or give a tenant up, so that it must install "
+        "anew: tenure erase TENANT --installed"
+    )
 
 
-def open_vault(settings: KeySettings) -> Vault:
-    """The vault beside the log."""
-    return Vault(settings.beside("keys"), settings.master())
+def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
+    """The vault beside the log. `admit`: the master key is taken as the first one if there is none yet."""
+    return Vault(settings.beside("keys"), settings.master(), admit=admit)
 
 
 def started(settings: Settings) -> None:

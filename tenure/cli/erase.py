@@ -9,8 +9,9 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.domain.refusals import OursError
 from tenure.domain.tenant import Tenant
-from tenure.forgetting import Forgotten, StillInstalledError, due, forget, reapply
+from tenure.forgetting import Forgotten, StillInstalledError, destroy_again, due, due_before, forget, reapply
 from tenure.settings import OperatorSettings
 from tenure.store.keyring import KeyRing
 from tenure.store.sqlite import SqliteLog
@@ -44,19 +45,30 @@ def erase(
         raise fail("name one TENANT, or give --due", 2)
     settings = settings_of(OperatorSettings)
     with guarded():
-        if not settings.log_path.exists() or not settings.beside("keys").exists():
-            raise FileNotFoundError(f"{settings.log_path} or {settings.beside('keys')} does not exist")
+        if not settings.log_path.exists():
+            raise FileNotFoundError(f"{settings.log_path} does not exist")
+        if not settings.beside("keys").exists() and not installed_too:
+            raise FileNotFoundError(
+                f"{settings.beside('keys')} does not exist: restore its newest backup; or, if there is none, give a "
+                "tenant up with --installed"
+            )
         log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
         try:
+            destroy_again(log, ring)
             reapply(log, ring)
             chosen = _chosen(settings, log, name)
             _ask(chosen, yes)
-            found = _forget(log, ring, chosen, why, installed_too)
+            before = due_before(settings.erase_after_days) if all_due else ""
+            found = _forget(log, ring, chosen, why, installed_too, before)
+            # also what an earlier command left behind
+            clean = not ring.unclean() or ring.clean()
+        except OursError as error:
+            raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
         finally:
             log.close()
             ring.close()
     _tell(found, as_json)
-    if not all(one.clean for one in found):
+    if not clean:
         raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
 
 
@@ -74,10 +86,12 @@ def _ask(chosen: list[Tenant], yes: bool) -> None:
     typer.confirm("Go on?", abort=True, err=True)
 
 
-def _forget(log: SqliteLog, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool) -> list[Forgotten]:
+def _forget(
+    log: SqliteLog, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool, before: str
+) -> list[Forgotten]:
     by, origin = operators.who()
     try:
-        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too)
+        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too, before=before)
     except StillInstalledError as error:
         raise fail(f"{error}; uninstall it in Jira first, or add --installed if that site is gone", 2) from None
     for one in found:
