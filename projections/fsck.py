@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tenure.domain.events import Event
 from tenure.domain.ports import Transaction
 from tenure.domain.tenant import Tenant, evolve
-from tenure.projections.security_context import to_row
+from tenure.projections.security_context import NOBODY, to_row
 
 NAMED = 20
 
@@ -32,6 +32,8 @@ def differences(connection: Transaction, events: Iterable[Event]) -> list[str]:
         elif to_row(tenant) != tuple(row):
             wrong.append(f"the projection of tenant {row[1]} is not what its events say")
     wrong += [f"tenant {client_key} is missing from the projection" for _, client_key in expected]
+    if [tuple(row) for row in connection.execute("SELECT * FROM nobody")] != [NOBODY]:
+        wrong.append("the row read for unknown tenants (nobody) was changed")
     (unspent,) = connection.execute(
         "SELECT count(*) FROM events WHERE token_fingerprint <> '' AND NOT EXISTS "
         "(SELECT 1 FROM spent_tokens WHERE fingerprint = token_fingerprint)"

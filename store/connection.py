@@ -45,6 +45,29 @@ def connect(path: Path, *, synchronous: str = "FULL", create: bool = False, read
     return database
 
 
+def schema_differences(database: Database, name: str, *more: tuple[str, str]) -> list[str]:
+    """Every table, index, trigger and view that is not as the schema makes it: gone, changed, or not of ours."""
+    model = Database(pysqlite3.connect(":memory:", isolation_level=None))
+    try:
+        migrate(model, name, *more)
+        wanted, there = _shape(model), _shape(database)
+    finally:
+        model.close()
+    names = sorted(key for key in wanted.keys() | there.keys() if wanted.get(key) != there.get(key))
+    how = {(True, False): "gone", (False, True): "not of ours", (True, True): "changed"}
+    return [f"{kind} {title} is {how[key in wanted, key in there]}" for key in names for kind, title in [key]]
+
+
+def _shape(database: Database) -> dict[tuple[str, str], tuple[str, str]]:
+    # what SQLite keeps for itself (sequences, statistics of ANALYZE) and what notes the migrations is not ours
+    rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {
+        (kind, name): (table, sql)
+        for kind, name, table, sql in rows
+        if kind == "trigger" or not name.startswith(("sqlite_", "_sqlite_migrations"))
+    }
+
+
 def schema_of(name: str) -> str:
     """The statements of `store/schema/<name>.sql`."""
     return files("tenure.store").joinpath(f"schema/{name}.sql").read_text()

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from tenure.store.files import write_new
+
 DIRECT, DEPOSITED = b"\x01", b"\x02"
 
 
@@ -84,16 +86,7 @@ def new_master_key() -> str:
 def write_master_key(path: Path) -> str:
     """A new master key in a new file, 0600 and fsynced; its text. FileExistsError if there is such a file."""
     text = new_master_key()
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(text + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    folder = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_new(path, [f"{text}\n".encode()])
     return text
 
 

@@ -40,7 +40,7 @@ from tenure.projections.security_context import SecurityContextProjector, Securi
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import DecisionLane, SqliteDecisions, open_decisions
-from tenure.store.install_keys import SqliteInstallKeys
+from tenure.store.install_keys import SqliteInstallKeys, VouchedKeys
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.keyring import KeyRing
 from tenure.store.lane import Lane
@@ -143,7 +143,9 @@ class _House:
         self.tokens = ApiTokens(settings.beside("keys"))
         self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.key_store = SqliteInstallKeys(settings.log_path)
-        self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
+        self.install_keys = InstallKeys(
+            settings.install_keys_url, VouchedKeys(self.key_store, self.vault, settings.app_key)
+        )
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
         writer = open_writer(settings)
         self._appends: Lane[Append, AppendResult] = Lane(writer.append, name="log")
@@ -166,6 +168,7 @@ class _House:
             self.log, self.vault, self.tokens, self.reads, self.key_store, self.audit_log, self.audit_reads
         )  # fmt: skip
         self.audit: Audit | None = None
+        self.check_dummy: Callable[[], None] = lambda: None
         self._writers = (writer, key_writer, veil_vault, signer, signed)
 
     async def append(self, request: Append) -> AppendResult:
@@ -198,10 +201,18 @@ class _House:
             self.vault.refresh()
 
     def problems(self) -> list[str]:
-        """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
+        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), and the
+        master key is in force: a worker left on one that was retired opens nothing.
+        """
         position, _ = self.log.head()
         row = self.log.connection.execute("SELECT max(position) FROM events").fetchone()
-        return [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+        found = [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+        try:
+            self.vault.check()
+            self.check_dummy()
+        except UntrustedStoreError as error:
+            found.append(str(error))
+        return found
 
     async def start(self) -> None:
         """Opens the ways out."""
@@ -267,6 +278,7 @@ def build(settings: Settings) -> App:
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
     gate.prepare()
+    house.check_dummy = gate.check_dummy
     lifecycle = Lifecycle(
         Parts(
             app_key=settings.app_key,

@@ -5,7 +5,6 @@ it was exported, and by whom, is an event of the operators' stream.
 """
 
 import hashlib
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from tenure.domain.questions import STORED, EventFilter
 from tenure.projections.archive import Archive
 from tenure.projections.shown import EVENT_FIELDS, event_fields
 from tenure.settings import StoreSettings
+from tenure.store.files import write_new
 from tenure.store.sqlite import SqliteLog
 
 
@@ -110,11 +110,9 @@ def _write(out: Path | None, pieces: Iterable[bytes]) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        handle = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        write_new(out, pieces)
     except OSError as error:
         raise fail(f"{out}: {error.strerror}; an export is never written over a file that exists", 2) from None
-    with os.fdopen(handle, "wb") as file:
-        file.writelines(pieces)
 
 
 def _note(app_key: str, manifest: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
 from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored_at
-from tenure.operators import note, who
+from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
 from tenure.projections.security_context import SecurityContextProjector, schema
 from tenure.settings import KeySettings, StoreSettings
@@ -142,7 +142,7 @@ def _note(what: str, **particulars: Any) -> None:
     open_log(settings.log_path, [schema()])
     log = SqliteLog(settings.log_path, [SecurityContextProjector()])
     try:
-        note(log, settings.app_key, what, **particulars)
+        note(log, app_key_of(log, settings.app_key), what, **particulars)
     finally:
         log.close()
 

@@ -303,7 +303,7 @@ def test_a_key_store_lost_for_good_is_given_up(house: House) -> None:
     house.service.stop()
     for path in house.folder.glob("keys.db*"):
         path.unlink()
-    with pytest.raises(RuntimeError, match="keys.db lacks the keys of 1"):
+    with pytest.raises(RuntimeError, match=r"keys\.db lacks the keys of 1"):
         house.restart()
     tenure(house.folder, house.settings, "erase", lost.client_key, status=1)
     told(house.folder, house.settings, "erase", lost.client_key, "--installed")
