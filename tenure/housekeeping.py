@@ -161,10 +161,10 @@ class Housekeeping:
         self._posting.start()
 
 
-def post_head(url: str, note: str) -> None:
-    """Posts a head: POST_S in all, no redirect, no proxy, and nothing of the answer is read but its status."""
+def post_head(url: str, note: str, within: float = POST_S) -> None:
+    """Posts a head within so many seconds in all: no redirect, no proxy, and of the answer only the status is read."""
     try:
-        status = asyncio.run(_posted(url, note))
+        status = asyncio.run(_posted(url, note, within))
     except (TimeoutError, OSError, ValueError, aiohttp.ClientError) as error:
         log.error("head not taken", why=type(error).__name__)
         return
@@ -172,8 +172,8 @@ def post_head(url: str, note: str) -> None:
         log.error("head not taken", status=status)
 
 
-async def _posted(url: str, note: str) -> int:
-    whole = aiohttp.ClientTimeout(total=POST_S)
+async def _posted(url: str, note: str, within: float) -> int:
+    whole = aiohttp.ClientTimeout(total=within)
     headers = {"content-type": "text/plain; charset=utf-8"}
     async with (
         aiohttp.ClientSession(timeout=whole) as session,
