@@ -18,7 +18,7 @@ from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.domain.times import stored
 from tenure.store.codec import COLUMNS, decode, encode, stored_fields
-from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_of, statements
+from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_differences
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
@@ -73,24 +73,18 @@ def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
     database = connect(path, create=True)
     try:
         migrate(database, "events", *projections)
-        check_guards(database)
+        check_schema(database, projections)
     finally:
         database.close()
 
 
-def check_guards(database: Database) -> None:
-    """Refuses a log whose triggers are gone or changed (some tools drop them silently when they rebuild a table)."""
-    missing = missing_guards(database)
-    if missing:
-        raise UntrustedStoreError(
-            f"the triggers {', '.join(missing)} are gone or changed: the log may be, too; restore a backup"
-        )
-
-
-def missing_guards(database: Database) -> list[str]:
-    """The names of triggers that are gone or changed."""
-    wanted = {line.rstrip(";") for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")}
-    return sorted(line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers})
+def check_schema(database: Database, projections: Sequence[tuple[str, str]]) -> None:
+    """Refuses a log whose tables, indexes, triggers or views are not those it was made with: one trigger gone (some
+    tools drop them silently when they rebuild a table) or one more, and rows may be other than was written.
+    """
+    wrong = schema_differences(database, "events", *projections)
+    if wrong:
+        raise UntrustedStoreError(f"{'; '.join(wrong)}: the log may be changed, too; restore a backup")
 
 
 class SqliteLog:

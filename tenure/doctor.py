@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 import httpx
 import pysqlite3
 
-from tenure import wiring
 from tenure.domain.refusals import REASONS, Reason
+from tenure.forgetting import unkeyed
 from tenure.projections import tenants
+from tenure.projections.security_context import schema
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, connect
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.sqlite import SqliteLog, check_guards
+from tenure.store.keyring import KeyRing
+from tenure.store.sqlite import SqliteLog, check_schema
 from tenure.trust import widened
 
 LITTLE_SPACE = 1 << 30
@@ -166,15 +168,22 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
 
 
 def _opened(store: StoreSettings, keys: KeySettings, path: Path) -> Finding:
-    with closing(wiring.open_vault(keys)) as vault:
-        newest = _newest(store) if store.log_path.exists() else None
-        if newest is not None and not vault.has_key(*newest):
+    with closing(KeyRing(path, keys.master(), read_only=True)) as ring:
+        lost: list[str] = []
+        if store.log_path.exists():
+            with closing(SqliteLog(store.log_path, read_only=True)) as log:
+                lost = unkeyed(log, ring)
+        if lost:
             return Finding(
                 "master key",
                 Level.BAD,
-                f"{path} lacks the keys of this log's tenants",
-                "Restore it from its own backup.",
+                f"{path} lacks the keys of {len(lost)} of this log's tenants ({', '.join(lost[:3])})",
+                "Restore its newest backup, or give a tenant up: tenure erase TENANT --installed",
             )
+        newest = _newest(store) if store.log_path.exists() else None
+        key_id = ring.key_id(*newest) if newest is not None else None
+        if key_id is not None:
+            ring.raw(key_id)
     return Finding("master key", Level.OK, f"the master key opens {path}")
 
 
@@ -185,12 +194,12 @@ def _newest(store: StoreSettings) -> tuple[str, str] | None:
 
 
 def check_log(installation: Installation) -> Iterator[Finding]:
-    """The log's triggers stand and its head is its last event."""
+    """The log's tables, indexes and triggers are as they were made, and its head is its last event."""
     path = installation.store.log_path
     if not path.is_file():
         return
     with closing(connect(path, read_only=True)) as database:
-        check_guards(database)
+        check_schema(database, [schema()])
         last = database.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0]
         head = database.execute("SELECT position FROM log_head WHERE id = 1").fetchone()[0]
     if last != head:
@@ -217,7 +226,8 @@ def check_key_hosts(installation: Installation) -> Iterator[Finding]:
     drifts = []
     for host in installation.settings.install_keys_url:
         try:
-            answer = httpx.get(f"{host}/tenure-doctor", timeout=TIMEOUT_S, follow_redirects=False)
+            # as the service asks: past any proxy that the environment names
+            answer = httpx.get(f"{host}/tenure-doctor", timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
         except httpx.HTTPError as error:
             yield Finding(
                 "key host",

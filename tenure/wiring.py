@@ -33,7 +33,7 @@ from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import FailedToken
 from tenure.domain.ports import Append, AppendResult
-from tenure.forgetting import clear, reapply, unkeyed
+from tenure.forgetting import clear, destroy_again, reapply, unkeyed
 from tenure.housekeeping import Housekeeping
 from tenure.lost import check_nothing_was_lost
 from tenure.operators import note
@@ -44,7 +44,7 @@ from tenure.projections.security_context import SecurityContextProjector, Securi
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import DecisionLane, SqliteDecisions, open_decisions
-from tenure.store.install_keys import SqliteInstallKeys
+from tenure.store.install_keys import SqliteInstallKeys, VouchedKeys
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.keyring import KeyRing
 from tenure.store.lane import Lane
@@ -67,18 +67,26 @@ def prepare(settings: Settings) -> None:
     open_log(settings.log_path, [schema()])
     open_decisions(settings.beside("decisions"))
     _check_keys_are_there(settings)
-    open_vault(settings).close()
+    open_vault(settings, admit=True).close()
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     decisions = SqliteDecisions(settings.beside("decisions"))
     try:
-        reapply(log, ring)
+        _reconcile(log, ring)
         clear(decisions, ring)
         lost = unkeyed(log, ring)
         if lost:
-            raise UntrustedStoreError(_lost(settings, len(lost)))
+            raise UntrustedStoreError(_lost(settings, lost))
     finally:
         for part in (log, ring, decisions):
             part.close()
+
+
+def _reconcile(events: SqliteLog, ring: KeyRing) -> None:
+    for client_key in destroy_again(events, ring):
+        log.warning("the key of an erased tenant was back: destroyed again", client_key=client_key)
+    reapply(events, ring)
+    if ring.unclean() and not ring.clean():
+        log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
 
 
 def _check_keys_are_there(settings: Settings) -> None:
@@ -87,20 +95,24 @@ def _check_keys_are_there(settings: Settings) -> None:
         return
     log = SqliteLog(settings.log_path, read_only=True)
     try:
-        found = sum(1 for _ in tenants.sealed_secrets(log.connection))
+        found = [client_key for client_key, _ in tenants.sealed_secrets(log.connection)]
     finally:
         log.close()
     if found:
         raise UntrustedStoreError(_lost(settings, found))
 
 
-def _lost(settings: Settings, count: int) -> str:
-    return f"{settings.beside('keys')} lacks the keys of {count} of this log's tenants: restore it from its own backup"
+def _lost(settings: Settings, found: Sequence[str]) -> str:
+    return (
+        f"{settings.beside('keys')} lacks the keys of {len(found)} of this log's tenants ({', '.join(found[:3])}"
+        f"{', …' if len(found) > 3 else ''}): restore its newest backup; or give a tenant up, so that it must install "
+        "anew: tenure erase TENANT --installed"
+    )
 
 
-def open_vault(settings: KeySettings) -> Vault:
-    """The vault beside the log."""
-    return Vault(settings.beside("keys"), settings.master())
+def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
+    """The vault beside the log. `admit`: the master key is taken as the first one if there is none yet."""
+    return Vault(settings.beside("keys"), settings.master(), admit=admit)
 
 
 def started(settings: Settings) -> None:
@@ -140,7 +152,9 @@ class _House:
         self.tokens = ApiTokens(settings.beside("keys"))
         self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.key_store = SqliteInstallKeys(settings.log_path)
-        self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
+        self.install_keys = InstallKeys(
+            settings.install_keys_url, VouchedKeys(self.key_store, self.vault, settings.app_key)
+        )
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
         writer = open_writer(settings)
         self._appends: Lane[Append, AppendResult] = Lane(writer.append, name="log")
@@ -165,6 +179,7 @@ class _House:
             self.log, self.vault, self.tokens, self.reads, self.key_store, self.audit_log, self.audit_reads
         )  # fmt: skip
         self.audit: Audit | None = None
+        self.check_dummy: Callable[[], None] = lambda: None
         self._writers = (writer, key_writer, veil_vault, signer, signed, watched)
 
     async def append(self, request: Append) -> AppendResult:
@@ -197,15 +212,21 @@ class _House:
             self.vault.refresh()
 
     def problems(self) -> list[str]:
-        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), and that
-        head can be signed.
+        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), that
+        head can be signed, and the master key is in force: a worker left on one that was retired opens nothing.
         """
         position, _ = self.log.head()
         row = self.log.connection.execute("SELECT max(position) FROM events").fetchone()
-        last = last_signed(self._keys)
-        unsigned = does_not_extend(self.log, last.position, last.hash) if last is not None else ""
         found = [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
-        return [*found, f"{unsigned} (tenure log verify)"] if unsigned else found
+        try:
+            last = last_signed(self._keys)
+            unsigned = does_not_extend(self.log, last.position, last.hash) if last is not None else ""
+            found += [f"{unsigned} (tenure log verify)"] if unsigned else []
+            self.vault.check()
+            self.check_dummy()
+        except UntrustedStoreError as error:
+            found.append(str(error))
+        return found
 
     def _believed(self) -> bool:
         problem = self.watch.problem()
@@ -284,6 +305,7 @@ def build(settings: Settings) -> App:
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
     gate.prepare()
+    house.check_dummy = gate.check_dummy
     lifecycle = Lifecycle(
         Parts(
             app_key=settings.app_key,

@@ -9,9 +9,20 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.domain.refusals import OursError
 from tenure.domain.tenant import Tenant
-from tenure.forgetting import Forgotten, StillInstalledError, clear_now, due, forget, reapply
+from tenure.forgetting import (
+    Forgotten,
+    StillInstalledError,
+    clear_now,
+    destroy_again,
+    due,
+    due_before,
+    forget,
+    reapply,
+)
 from tenure.projections.clock import ClockWatch
+from tenure.projections.security_context import SecurityContexts
 from tenure.settings import OperatorSettings
 from tenure.store.keyring import KeyRing
 from tenure.store.sqlite import SqliteLog
@@ -51,22 +62,33 @@ def erase(
         raise fail("name one TENANT, or give --due", 2)
     settings = settings_of(OperatorSettings)
     with guarded():
-        if not settings.log_path.exists() or not settings.beside("keys").exists():
-            raise FileNotFoundError(f"{settings.log_path} or {settings.beside('keys')} does not exist")
+        if not settings.log_path.exists():
+            raise FileNotFoundError(f"{settings.log_path} does not exist")
+        if not settings.beside("keys").exists() and not installed_too:
+            raise FileNotFoundError(
+                f"{settings.beside('keys')} does not exist: restore its newest backup; or, if there is none, give a "
+                "tenant up with --installed"
+            )
         log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
         try:
+            destroy_again(log, ring)
             reapply(log, ring)
             chosen = _chosen(settings, log, name)
             if name is None and chosen and not (yes and despite_clock):
                 _check_clock(log)
             _ask(chosen, yes)
-            found = _forget(log, ring, chosen, why, installed_too)
-            bare = clear_now(settings.beside("decisions"), [one.client_key for one in found or chosen])
+            before = due_before(settings.erase_after_days) if all_due else ""
+            found = _forget(log, ring, chosen, why, installed_too, before)
+            # also what an earlier command left behind
+            clean = not ring.unclean() or ring.clean()
+            bare = clear_now(settings.beside("decisions"), _forgotten(log, chosen))
+        except OursError as error:
+            raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
         finally:
             log.close()
             ring.close()
     _tell(found, as_json)
-    if not all(one.clean for one in found):
+    if not clean:
         raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
     if not bare:
         raise fail("what was forgotten is not yet overwritten, others hold decisions.db; run the same command again", 1)
@@ -92,15 +114,24 @@ def _ask(chosen: list[Tenant], yes: bool) -> None:
     typer.confirm("Go on?", abort=True, err=True)
 
 
-def _forget(log: SqliteLog, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool) -> list[Forgotten]:
+def _forget(
+    log: SqliteLog, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool, before: str
+) -> list[Forgotten]:
     by, origin = operators.who()
     try:
-        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too)
+        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too, before=before)
     except StillInstalledError as error:
         raise fail(f"{error}; uninstall it in Jira first, or add --installed if that site is gone", 2) from None
     for one in found:
         operators.note(log, one.app_key, "erasure", client_key=one.client_key, position=one.position)
     return found
+
+
+def _forgotten(log: SqliteLog, chosen: list[Tenant]) -> list[str]:
+    # also whom an earlier command forgot; not who returned meanwhile and was passed over
+    contexts = SecurityContexts(log.connection)
+    now = [contexts.get(tenant.app_key, tenant.client_key) for tenant in chosen]
+    return [tenant.client_key for tenant in now if tenant is not None and tenant.erased_at]
 
 
 def _tell(found: list[Forgotten], as_json: bool) -> None:
