@@ -103,6 +103,13 @@ class Scene:
         self.trap.close()
         self.house.close()
 
+    def crash(self) -> None:
+        """kill -9, and a new process on the same store; the sites call where it listens now."""
+        self.house.restart(kill=True)
+        for name in ("victim", "rival", "gone"):
+            setattr(self, name, self.house.again(getattr(self, name)))
+        self.attacker.site = self.victim
+
     # -- looking
 
     def begin(self) -> View:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from attacks import claims, forgery, kids
+from attacks import claims, forgery, kids, replay, tenants
 from attacks.case import Attack, Control, judge_attack, judge_control
 from attacks.scene import Scene
 
@@ -12,6 +12,8 @@ GROUPS: dict[str, tuple[Attack | Control, ...]] = {
     "forgery": forgery.ATTACKS,
     "kids": kids.ATTACKS,
     "claims": claims.ATTACKS,
+    "replay": replay.ATTACKS,
+    "tenants": tenants.ATTACKS,
 }
 SETTINGS = {"paths": {"BASE_URL": "https://app.example.com/jira"}}
 ARGUMENTS = {"replay": ("--workers", "2")}
