@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from attacks import claims, forgery, kids, replay, tenants
+from attacks import claims, controls, encodings, forgery, kids, paths, replay, tenants, wire
 from attacks.case import Attack, Control, judge_attack, judge_control
 from attacks.scene import Scene
 
@@ -14,6 +14,10 @@ GROUPS: dict[str, tuple[Attack | Control, ...]] = {
     "claims": claims.ATTACKS,
     "replay": replay.ATTACKS,
     "tenants": tenants.ATTACKS,
+    "paths": paths.ATTACKS,
+    "wire": wire.ATTACKS,
+    "encodings": encodings.ATTACKS,
+    "controls": controls.CONTROLS,
 }
 SETTINGS = {"paths": {"BASE_URL": "https://app.example.com/jira"}}
 ARGUMENTS = {"replay": ("--workers", "2")}
