@@ -41,9 +41,10 @@ def judge_attack(scene: Scene, attack: Attack, reply: Reply) -> None:
     """Every oracle: the answer, the record, what must not have happened, and who is believed afterwards."""
     view = scene.view
     assert view is not None
-    found = scene.decisions(view.number)
+    found = scene.recorded(view.number, _records(attack))
     told = [(decision.verdict, decision.reason) for decision in found]
-    assert (reply.status, told) == (attack.status, [("refused", attack.reason)] * _records(attack)), reply.raw[:300]
+    expected = (attack.status, [("refused", attack.reason)] * _records(attack))
+    assert (reply.status, told) == expected, f"{reply.statuses} {told} {reply.raw[:300]!r}"
     assert len(reply.statuses) == (attack.answers if attack.status else 0)
     assert all(status < 500 for status in reply.statuses) or attack.reason in OURS
     _nothing_happened(scene, view)

@@ -92,10 +92,10 @@ def sizes() -> Iterator[Attack]:
             f"a body of 257 KB announced at {route}", "payload_too_large",
             lambda s, r=route: _announced(s, r, 257 * 1024), 413,
         )  # fmt: skip
-        yield Attack(f"a body of 320 KB in chunks at {route}", "payload_too_large", lambda s, r=route: _chunked(s, r), 413)
-    yield Attack(
-        "a webhook of 11 MB announced", "payload_too_large", lambda s: _announced(s, "webhook", 11 << 20), 413
-    )
+        yield Attack(
+            f"a body of 320 KB in chunks at {route}", "payload_too_large", lambda s, r=route: _chunked(s, r), 413
+        )
+    yield Attack("a webhook of 11 MB announced", "payload_too_large", lambda s: _announced(s, "webhook", 11 << 20), 413)
     yield Attack("a body that is packed", "payload_invalid", _gzipped, 400)
     yield Attack(
         "a body as a form", "payload_invalid",

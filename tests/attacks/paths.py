@@ -76,7 +76,8 @@ def asked_by_a_proxy() -> Iterator[Attack]:
         ("no URI", (verb,)), ("no method", (here,)), ("nothing", ()), ("two URIs", (verb, here, here)),
         ("two methods", (verb, verb, here)), ("a method of two words", (("X-Original-Method", "GET POST"), here)),
         ("an empty method", (("X-Original-Method", ""), here)), ("a long method", (("X-Original-Method", "G" * 21), here)),
-        ("the other family's headers", (("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", "/page"))),
+        ("the other family's headers", (("X-Forwarded-Method", "GET"),
+                           ("X-Forwarded-Uri", "/page"))),
     )  # fmt: skip
     for how, headers in rows:
         yield Attack(f"a question with {how}", "request_ambiguous", lambda s, h=headers: _asked(s, h))
@@ -87,7 +88,8 @@ def asked_by_a_proxy() -> Iterator[Attack]:
         )  # fmt: skip
     yield Attack(
         "the other family names the right page", "qsh_mismatch",
-        lambda s: _asked(s, (verb, ("X-Original-URI", "/admin"), ("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", "/page"))),
+        lambda s: _asked(s, (verb, ("X-Original-URI", "/admin"), ("X-Forwarded-Method", "GET"),
+                           ("X-Forwarded-Uri", "/page"))),
     )  # fmt: skip
     yield Attack(
         "a page's token where context tokens are asked for", "context_required",

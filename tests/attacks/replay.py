@@ -116,7 +116,9 @@ def _after_a_crash(scene: Scene) -> Reply:
 def times() -> Iterator[Attack]:
     """What was good once."""
     for route in ("webhook", "page"):
-        yield Attack(f"the secret just replaced at {route}", "secret_superseded", lambda s, r=route: _rotated(s, r), 425)
+        yield Attack(
+            f"the secret just replaced at {route}", "secret_superseded", lambda s, r=route: _rotated(s, r), 425
+        )
         yield Attack(f"the secret before the last at {route}", "signature_bad", lambda s, r=route: _rotated(s, r, 2))
     for route in ("enabled", "disabled"):
         yield Attack(f"the secret just replaced at {route}", "secret_superseded", lambda s, r=route: _rotated(s, r))

@@ -68,7 +68,8 @@ def bodies() -> Iterator[Attack]:
                         ("https://evil.example/.atlassian.net", "site_not_allowed"),
                         ("https://x.atlassian.net@evil.example", "payload_invalid"),
                         ("https://169.254.169.254", "site_not_allowed"), ("file:///etc/passwd", "payload_invalid"),
-                        ("https://[::1]", "site_not_allowed"), ("https://x.atlassian.net\n", "payload_invalid")):  # fmt: skip
+                        ("https://[::1]", "site_not_allowed"),
+                        ("https://x.atlassian.net\n", "payload_invalid")):  # fmt: skip
         yield Attack(
             f"an install from {url!r}", reason,
             lambda s, u=url: s.deliver("installed", s.honest("installed"),
@@ -113,7 +114,9 @@ def elsewhere() -> Iterator[Attack]:
     """A token where none is looked for, or none."""
     for route in ROUTES:
         yield Attack(f"no token at {route}", "token_missing", lambda s, r=route: s.deliver(r, None))
-        yield Attack(f"Bearer at {route}", "token_missing", lambda s, r=route: s.deliver(r, s.honest(r), scheme="Bearer "))
+        yield Attack(
+            f"Bearer at {route}", "token_missing", lambda s, r=route: s.deliver(r, s.honest(r), scheme="Bearer ")
+        )
     for header in ("Cookie", "X-JWT", "Proxy-Authorization", "X-Authorization", "Authentication"):
         yield Attack(
             f"a token in {header}", "token_missing",
