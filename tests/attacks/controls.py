@@ -107,7 +107,8 @@ def requests() -> Iterator[Control]:
     yield Control("a form's content type", _with((("Content-Type", "application/x-www-form-urlencoded"),)), 200)
     yield Control("an identity of the client's own", _with((("X-Tenure-Client-Key", "another"),)), 200)
     yield Control("members that name keys", lambda s: s.deliver(
-        "webhook", s.honest("webhook", {"jku": s.trap.url, "x5u": s.trap.url, "kid": "../x", "typ": "odd"})), 200)  # fmt: skip
+        "webhook", s.honest("webhook", {"jku": s.trap.url, "x5u": s.trap.url, "kid": "../x",
+                                        "typ": "odd"})), 200)  # fmt: skip
     yield Control("a body that is no JSON", lambda s: s.deliver("webhook", s.honest("webhook"), body=b"\xff\0"), 200)
 
 

@@ -56,7 +56,8 @@ def written() -> Iterator[Attack]:
         )  # fmt: skip
         yield Attack(
             f"a body with {how}", "payload_invalid",
-            lambda s, c=change: s.deliver("installed", s.honest("installed"), body=c(tokens.to_json(s.body("installed")))),
+            lambda s, c=change: s.deliver(
+                "installed", s.honest("installed"), body=c(tokens.to_json(s.body("installed")))),
             400,
         )  # fmt: skip
 

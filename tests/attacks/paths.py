@@ -8,12 +8,14 @@ from attacks.scene import Headers, Reply, Scene
 BESIDE = (
     "/jira/installed/", "//jira/installed", "/jira//installed", "/JIRA/installed", "/jira/Installed", "/installed",
     "/jira/%69nstalled", "/jira/installed%20", "/jira/installed%00", "/jira/installed;x=1", "/jira/./installed",
-    "/jira/x/../installed", "/jira/installed/../enabled", "/jira%2finstalled", "/jira/installed%3fx", "/jira\\installed",
+    "/jira/x/../installed", "/jira/installed/../enabled", "/jira%2finstalled",
+    "/jira/installed%3fx", "/jira\\installed",
     "/jirainstalled", "/jira/webhooksx", "/jira/webhooks/../installed", "/jira/webhooks/%2e%2e/installed",
     "/jira/webhooks/..%5cinstalled",
 )  # fmt: skip
 INTERNAL = (
-    "/forward-auth", "/sign", "/metrics", "/audit/events", "/audit/tenants", "/audit/decisions", "/audit/head", "/readyz",
+    "/forward-auth", "/sign", "/metrics", "/audit/events", "/audit/tenants", "/audit/decisions", "/audit/head",
+    "/readyz",
     "/console/", "/openapi.json", "/jira/forward-auth", "/jira/sign", "/jira/audit/events", "/jira/console/",
 )  # fmt: skip
 METHODS = ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
@@ -75,7 +77,8 @@ def asked_by_a_proxy() -> Iterator[Attack]:
     rows: tuple[tuple[str, Headers], ...] = (
         ("no URI", (verb,)), ("no method", (here,)), ("nothing", ()), ("two URIs", (verb, here, here)),
         ("two methods", (verb, verb, here)), ("a method of two words", (("X-Original-Method", "GET POST"), here)),
-        ("an empty method", (("X-Original-Method", ""), here)), ("a long method", (("X-Original-Method", "G" * 21), here)),
+        ("an empty method", (("X-Original-Method", ""), here)),
+        ("a long method", (("X-Original-Method", "G" * 21), here)),
         ("the other family's headers", (("X-Forwarded-Method", "GET"),
                            ("X-Forwarded-Uri", "/page"))),
     )  # fmt: skip

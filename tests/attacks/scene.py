@@ -132,7 +132,7 @@ class Scene:
         return [stored.decision for stored in self._decisions.page(after=after, limit=200, newest_first=False)]
 
     def recorded(self, after: int, count: int) -> list[Decision]:
-        """As `decisions`, once there are so many, or after 2 s: of a call that the edge cut off the record comes late."""
+        """As `decisions`, once there are so many, or after 2 s: the record of a call cut off comes late."""
         ends = time.monotonic() + 2
         while len(found := self.decisions(after)) < count and time.monotonic() < ends:
             time.sleep(0.005)
