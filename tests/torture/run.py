@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 # part, what it is, its tests, what is added to the environment
-PARTS: Final = (
+PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("attacks", "a request each, every oracle after it", "tests/attacks", {}),
     ("kill -9", "100 kills under 4 writers", "tests/torture/test_kills.py", {"TENURE_TORTURE_CYCLES": "100"}),
 )
