@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import free_port
+from support.commands import ended, free_port
 from support.house import APP_KEY, BASE_URL
 from tenure.store.masters import new_master_key
 
@@ -33,7 +33,8 @@ def test_a_command_interrupted_among_its_imports_is_status_130(tmp_path: Path, a
     """Ctrl-C in the first moments: 130 and not a word, whether the imports are done by then or not."""
     command = [sys.executable, "-c", "import tenure.__main__ as m; print(flush=True); m.main()", "simulate", "keys",
                "--key-port", str(free_port())]  # fmt: skip
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with ended(started) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "\n"
         time.sleep(after)  # the moment is the case itself: there is no sign to wait for in the midst of an import
@@ -48,10 +49,11 @@ def test_a_command_interrupted_among_its_imports_is_status_130(tmp_path: Path, a
 def test_workers_interrupted_while_they_start_say_nothing(tmp_path: Path, after: float) -> None:
     """Ctrl-C in a terminal goes to parent and workers at once: all end, without a traceback of workers that start."""
     settings = {"TENURE_APP_KEY": APP_KEY, "TENURE_BASE_URL": BASE_URL, "TENURE_MASTER_KEY": new_master_key()}
-    with subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-m", "tenure", "serve", "--port", "0", "--internal-port", "0", "--workers", "2"],
         cwd=tmp_path, env=os.environ | settings, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as child:  # fmt: skip
+    )  # fmt: skip
+    with ended(started) as child:
         assert child.stderr is not None
         assert '"serving"' in child.stderr.readline()
         while len(_children(child.pid)) < 3:  # two workers, and what multiprocessing keeps beside them
