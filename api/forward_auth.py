@@ -44,7 +44,9 @@ class ForwardAuth:
             return await self._finish(call, Passage.refused(Reason.REQUEST_AMBIGUOUS), "", "")
         verb, path, query = original
         purpose = Purpose.CONTEXT if "accept=context" in call.query.split("&") else Purpose.TRAFFIC
-        passage = self._gate.check(lambda: only_token(call.all(b"authorization"), query), verb, path, query, purpose)
+        passage = await self._gate.check(
+            lambda: only_token(call.all(b"authorization"), query), verb, path, query, purpose
+        )
         return await self._finish(call, passage, verb, path)
 
     async def _finish(self, call: Call, passage: Passage, method: str, path: str) -> Answer:

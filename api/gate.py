@@ -84,14 +84,14 @@ class Gate:
     def _holds(self, client_key: str, version: int, sealed: str, token: Token) -> bool:
         return signed_by(token, self._vault.open(self._app_key, client_key, version, "secret", sealed))
 
-    def check(self, find: Callable[[], str], method: str, path: str, query: str, purpose: Purpose) -> Passage:
+    async def check(self, find: Callable[[], str], method: str, path: str, query: str, purpose: Purpose) -> Passage:
         """Checks one call. `find` gives the token's text or raises Refused."""
         token: Token | None = None
         try:
             token = read(find(), HS256_ONLY)
         except Refused as refused:
             return Passage(Verdict(refused.reason, refused.detail))
-        context = self._contexts.get(self._app_key, token.iss)
+        context = await self._contexts.get(self._app_key, token.iss)
         evidence = Evidence(
             purpose=purpose,
             token=token,

@@ -25,7 +25,7 @@ from tenure.domain.callbacks import Callback, Payload
 from tenure.domain.check import Evidence, Match, Policy, Purpose, check
 from tenure.domain.events import Draft, EventType, Installed, Switched
 from tenure.domain.lifecycle import Proof, allowed, decide, describe_change
-from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, Vault
+from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, SpentTokens, Vault
 from tenure.domain.qsh import accepted_hashes
 from tenure.domain.refusals import OursError, Reason, Refused
 from tenure.domain.tenant import Tenant
@@ -36,12 +36,6 @@ ATTEMPTS = 20
 DEADLINE_S = 9.0
 
 log = structlog.get_logger()
-
-
-class SpentTokens(Protocol):
-    """Looks a token up in the spent list."""
-
-    def spent(self, fingerprint: str) -> Spend | None: ...
 
 
 class Keys(Protocol):
@@ -154,7 +148,7 @@ class Lifecycle:
     async def _attempt(self, case: _Case, token: Token) -> tuple[bool, Reason | None]:
         context, proof = await self._prove(case, token)
         digest = hashlib.sha256(case.body).hexdigest()
-        spent = self._p.spent.spent(token.fingerprint)
+        spent = await self._p.spent.spent(token.fingerprint)
         if spent is not None:
             return True, self._repeat(case, spent, digest)
         try:
@@ -178,11 +172,11 @@ class Lifecycle:
             key = await self._p.install_keys.find(kid)
             match = Match.CURRENT if signed_by_key(token, key) else Match.NONE
             proof = {"kind": "rs256", "kid": kid}
-            context = self._p.contexts.get(self._p.app_key, token.iss)
+            context = await self._p.contexts.get(self._p.app_key, token.iss)
         else:
-            context = self._p.contexts.get(self._p.app_key, token.iss)
+            context = await self._p.contexts.get(self._p.app_key, token.iss)
             match = self._p.gate.match(context, token)
-            if match is Match.PREVIOUS and self._is_repeat(case, token):
+            if match is Match.PREVIOUS and await self._is_repeat(case, token):
                 match = Match.CURRENT
             proof = {"kind": "hs256", "secret_fingerprint": context.secret.fingerprint if context else ""}
         case.position = context.position if context else 0
@@ -199,9 +193,9 @@ class Lifecycle:
         case.proved = token.iss
         return context, proof
 
-    def _is_repeat(self, case: _Case, token: Token) -> bool:
+    async def _is_repeat(self, case: _Case, token: Token) -> bool:
         # the very call that brought the rotation, or one before it, sent again: it was believed when it came first
-        spent = self._p.spent.spent(token.fingerprint)
+        spent = await self._p.spent.spent(token.fingerprint)
         return spent is not None and spent.body_digest == hashlib.sha256(case.body).hexdigest()
 
     @staticmethod
@@ -224,7 +218,7 @@ class Lifecycle:
         """The legacy scheme's first install: no token, a tenant never heard of."""
         client_key = client_key_of(case.members) or ""
         case.claimed = client_key[:255]
-        context = self._p.contexts.get(self._p.app_key, client_key)
+        context = await self._p.contexts.get(self._p.app_key, client_key)
         kind = decide(case.callback, Proof.NONE, context, legacy=True)
         payload = parse(case.callback, case.members, self._p.app_key, self._p.sites)
         assert kind is not None  # noqa: S101 (the table: unknown tenants only, and those append)

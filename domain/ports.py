@@ -71,9 +71,15 @@ class AsyncLog(Protocol):
 
 
 class Contexts(Protocol):
-    """The projection that lets people in; `get` is one primary-key read of the latest commit."""
+    """The projection that lets people in; `get` reads the latest commit, by primary key, after it was called."""
 
-    def get(self, app_key: str, client_key: str) -> Tenant | None: ...
+    async def get(self, app_key: str, client_key: str) -> Tenant | None: ...
+
+
+class SpentTokens(Protocol):
+    """The spent list; `spent` reads the latest commit."""
+
+    async def spent(self, fingerprint: str) -> Spend | None: ...
 
 
 class Transaction(Protocol):

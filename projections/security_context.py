@@ -85,16 +85,21 @@ def from_row(row: tuple[Any, ...]) -> Tenant:
     )
 
 
+def current(connection: Transaction, app_key: str, client_key: str) -> Tenant | None:
+    """The tenant as of the latest commit: one primary-key read."""
+    tenant = from_row(connection.execute(_READ_ALIKE, (app_key, client_key)).fetchone())
+    return tenant if tenant.app_key else None
+
+
 class SecurityContexts:
-    """Reads the projection, and as an inline projector keeps it: one connection, one thread at a time."""
+    """`ports.Contexts` where a read is microseconds: on the caller's thread, answered at once."""
 
     def __init__(self, connection: Transaction) -> None:
-        self._execute = connection.execute
+        self._connection = connection
 
-    def get(self, app_key: str, client_key: str) -> Tenant | None:
-        """The tenant as of the latest commit: one primary-key read."""
-        tenant = from_row(self._execute(_READ_ALIKE, (app_key, client_key)).fetchone())
-        return tenant if tenant.app_key else None
+    async def get(self, app_key: str, client_key: str) -> Tenant | None:
+        """The tenant as of the latest commit."""
+        return current(self._connection, app_key, client_key)
 
 
 class SecurityContextProjector:

@@ -22,7 +22,7 @@ from tenure.api.webhooks import Upstream, Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import Decision, Delivery
-from tenure.domain.ports import Append, AppendResult
+from tenure.domain.ports import Append, AppendResult, Spend
 from tenure.projections import tenants
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
 from tenure.settings import KeySettings, Settings, SettingsError
@@ -84,6 +84,10 @@ class _House:
         """`ports.AsyncLog`."""
         return await self._appends.submit(request)
 
+    async def spent(self, fingerprint: str) -> Spend | None:
+        """`ports.SpentTokens`."""
+        return self.log.spent(fingerprint)
+
     async def ensure_key(self, app_key: str, client_key: str) -> None:
         """`lifecycle.Keys`."""
         if not self.vault.has_key(app_key, client_key):
@@ -142,7 +146,7 @@ def build(settings: Settings) -> App:
             clock=time.time,
             gate=gate,
             contexts=house.contexts,
-            spent=house.log,
+            spent=house,
             log=house,
             vault=house.vault,
             keys=house,
