@@ -33,7 +33,7 @@ WAIT_S = 6.0
 class KeyStore(Protocol):
     """Keeps install keys across restarts."""
 
-    def get(self, host: str, kid: str) -> str | None: ...
+    async def get(self, host: str, kid: str) -> str | None: ...
 
     async def put(self, host: str, kid: str, pem: str) -> None: ...
 
@@ -62,16 +62,16 @@ class InstallKeys:
 
     async def find(self, kid: str) -> RSAPublicKey:
         """The key, or Refused (`kid_unknown`), or OursError (`key_unavailable`). `kid` is well-formed."""
-        key = self._known.get(kid) or self._stored(kid)
+        key = self._known.get(kid) or await self._stored(kid)
         if key is None:
             if self._unknown.get(kid, 0) > time.monotonic():
                 raise Refused(Reason.KID_UNKNOWN, kid)
             key = await self._ask_once(kid)
         return key
 
-    def _stored(self, kid: str) -> RSAPublicKey | None:
+    async def _stored(self, kid: str) -> RSAPublicKey | None:
         for host in self._hosts:
-            pem = self._store.get(host, kid)
+            pem = await self._store.get(host, kid)
             key = sound_key(pem.encode()) if pem else None
             if key is not None:
                 self._known[kid] = key

@@ -61,7 +61,24 @@ class EventLog(Protocol):
 
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
 
+    def read(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[Event]: ...
+
+    def version(self, app_key: str, client_key: str) -> int: ...
+
     def head(self) -> tuple[int, str]: ...
+
+    def position_at(self, time: str) -> int: ...
+
+    def close(self) -> None: ...
 
 
 class AsyncLog(Protocol):

@@ -15,7 +15,7 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
         host = host_of(name) if "://" in name else name.lower().rstrip("/")
     except ValueError:
         return []
-    if not host:
+    if not host or "\0" in name:
         return []
     if "." in host or ":" in host:
         return _where(connection, "client_key = ?1 OR host = ?2", name, host)
@@ -26,7 +26,7 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
 
 def listing(connection: Transaction) -> list[Tenant]:
     """All tenants, newest first."""
-    return _where(connection, "1")
+    return _where(connection, "true")
 
 
 def _where(connection: Transaction, condition: str, *parameters: str) -> list[Tenant]:

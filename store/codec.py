@@ -24,6 +24,7 @@ from tenure.domain.events import (
     Reinstated,
     Switched,
 )
+from tenure.domain.ports import Append
 
 COLUMNS = (
     "position",
@@ -50,6 +51,20 @@ _SHAPES: dict[str, TypeAdapter[Data]] = {
 def canonical(value: Any) -> str:
     """JSON with sorted names and no spaces."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def storable(request: Append) -> None:
+    """ValueError for text that not every store keeps as it is: a NUL, or half of a surrogate pair."""
+    spend = request.spend
+    texts = [request.app_key, request.client_key]
+    texts += [spend.fingerprint, spend.body_digest, spend.outcome] if spend else []
+    if request.draft is not None:
+        texts += [request.draft.token_fingerprint, str(request.draft.type)]
+        texts += [value for value in asdict(request.draft.data).values() if isinstance(value, str)]
+    for text in texts:
+        if "\0" in text:
+            raise ValueError("a NUL cannot be stored")
+        text.encode()  # UnicodeEncodeError is a ValueError
 
 
 def encode(draft: Draft) -> tuple[str, str, str]:

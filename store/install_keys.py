@@ -18,7 +18,7 @@ class SqliteInstallKeys:
         """Closes the reading connection."""
         self._database.close()
 
-    def get(self, host: str, kid: str) -> str | None:
+    async def get(self, host: str, kid: str) -> str | None:
         """The PEM text that host gave for the kid."""
         row = self._database.conn.execute(
             "SELECT pem FROM install_keys WHERE host = ? AND kid = ?", (host, kid)

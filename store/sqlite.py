@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
-from tenure.store.codec import COLUMNS, decode, encode
+from tenure.store.codec import COLUMNS, decode, encode, storable
 from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_of, statements
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
@@ -77,6 +77,8 @@ class SqliteLog:
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]:
         """Appends each of the batch or says why not, in one transaction; fsynced when it returns."""
+        for request in batch:
+            storable(request)
         self._execute("BEGIN IMMEDIATE")
         try:
             results = [self._append_one(request) for request in batch]
