@@ -26,7 +26,7 @@ _JSON = ((b"content-type", b"application/json"),)
 class Readiness(Protocol):
     """Says what is not ready: an empty list means ready."""
 
-    def problems(self) -> list[str]: ...
+    async def problems(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def readyz(readiness: Readiness) -> Handler:
     """The store answers and the projections are at the head, or 503 with what is wrong."""
 
     async def handle(_: Call) -> Answer:
-        found = readiness.problems()
+        found = await readiness.problems()
         body = {"status": "not ready" if found else "ready", "problems": found}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -101,7 +101,7 @@ class Signing:
     """Handles `POST /sign`."""
 
     def __init__(
-        self, access: Access, find: Callable[[str], list[Tenant]], vault: Vault, recorder: Recorder,
+        self, access: Access, find: Callable[[str], Awaitable[list[Tenant]]], vault: Vault, recorder: Recorder,
         clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._access = access
@@ -121,7 +121,7 @@ class Signing:
             return problem(400, 'The body is {"tenant": …, "method": …, "url": …}, all text.')
         decision = new_id()
         try:
-            tenant = choose(self._find(request.tenant), request.tenant)
+            tenant = choose(await self._find(request.tenant), request.tenant)
             outgoing = sign_for(tenant, self._vault, request.method, request.url, int(self._clock()))
         except SigningError as error:
             answer = problem(error.status, str(error), decision=decision)

@@ -5,9 +5,8 @@ import socket
 from typing import Any
 
 from tenure.domain.events import OPERATOR, OPERATORS, Draft, Event, Operated
-from tenure.domain.ports import Append, Appended
+from tenure.domain.ports import Append, Appended, EventLog
 from tenure.domain.refusals import OursError, Reason
-from tenure.store.sqlite import SqliteLog
 
 ATTEMPTS = 50
 
@@ -21,7 +20,7 @@ def who() -> tuple[str, str]:
     return account, socket.gethostname()
 
 
-def note(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> Event:
+def note(log: EventLog, app_key: str, what: str, **particulars: Any) -> Event:
     """Appends `operator.<what>`; fsynced when it returns. OursError if the stream does not hold still."""
     by, origin = who()
     draft = Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))

@@ -5,7 +5,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -22,27 +22,26 @@ from tenure.api.webhooks import Upstream, Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.domain.decisions import Decision, Delivery
-from tenure.domain.ports import Append, AppendResult, Spend
+from tenure.domain.refusals import OursError
+from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
-from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
 from tenure.settings import KeySettings, Settings, SettingsError
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import SqliteDecisions, open_decisions
-from tenure.store.install_keys import SqliteInstallKeys
 from tenure.store.lane import Lane
-from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import Vault
+from tenure.stores import Log, events_of, log_of, prepare_log
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
 
 def prepare(settings: Settings) -> None:
     """Makes or migrates the store; UntrustedStoreError if it cannot be trusted as it is."""
-    open_log(settings.log_path, [schema()])
+    prepare_log(settings)
     open_decisions(settings.beside("decisions"))
     vault = open_vault(settings)
-    log = SqliteLog(settings.log_path, read_only=True)
+    log = log_of(settings)
     try:
         newest = tenants.listing(log.connection)[:1]
         if newest and not vault.has_key(newest[0].app_key, newest[0].client_key):
@@ -63,41 +62,36 @@ class _House:
     """The parts of one worker, made and ended with it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.log = SqliteLog(settings.log_path)
-        self.contexts = SecurityContexts(self.log.connection)
+        self.events = events_of(settings)
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
         self.deliveries = SqliteDecisions(settings.beside("decisions"))
-        self.key_store = SqliteInstallKeys(settings.log_path)
-        self.install_keys = InstallKeys(settings.install_keys_url, self.key_store)
+        self.install_keys = InstallKeys(settings.install_keys_url, self.events.key_store)
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
-        writer = SqliteLog(settings.log_path, [SecurityContextProjector()])
-        self._appends: Lane[Append, AppendResult] = Lane(writer.append, name="log")
         recorder = SqliteDecisions(settings.beside("decisions"))
         self.decisions: Lane[Decision | Delivery, None] = Lane(recorder.record, name="decisions")
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
-        self._readers = (self.log, self.vault, self.tokens, self.deliveries, self.key_store)
-        self._writers = (writer, recorder, key_writer)
-
-    async def append(self, request: Append) -> AppendResult:
-        """`ports.AsyncLog`."""
-        return await self._appends.submit(request)
-
-    async def spent(self, fingerprint: str) -> Spend | None:
-        """`ports.SpentTokens`."""
-        return self.log.spent(fingerprint)
+        self._readers = (self.vault, self.tokens, self.deliveries, self.events)
+        self._writers = (recorder, key_writer)
 
     async def ensure_key(self, app_key: str, client_key: str) -> None:
         """`lifecycle.Keys`."""
         if not self.vault.has_key(app_key, client_key):
             await self._new_keys.submit((app_key, client_key))
 
-    def problems(self) -> list[str]:
+    async def problems(self) -> list[str]:
         """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
-        position, _ = self.log.head()
-        row = self.log.connection.execute("SELECT max(position) FROM events").fetchone()
-        return [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+        try:
+            at_head = await self.events.ask(_at_head)
+        except OursError:
+            return ["the store does not answer"]
+        return [] if at_head else ["the log's head is not at its last event"]
+
+    async def find(self, name: str) -> list[Tenant]:
+        """The tenants of a name."""
+        found: list[Tenant] = await self.events.ask(lambda log: tenants.find(log.connection, name))
+        return found
 
     async def start(self) -> None:
         """Opens the ways out."""
@@ -115,10 +109,16 @@ class _House:
         """Writes what is queued and closes everything."""
         if self.install_keys.session is not None:
             await self.install_keys.session.close()
-        for lane in (self._appends, self.decisions, self._new_keys):
+        for lane in (self.decisions, self._new_keys):
             lane.close()
         for part in (*self._readers, *self._writers):
             part.close()
+
+
+def _at_head(log: Log) -> bool:
+    position, _ = log.head()
+    row = log.connection.execute("SELECT max(position) FROM events").fetchone()
+    return bool((row[0] or 0) == position)
 
 
 def _key_maker(vault: Vault) -> Any:
@@ -135,7 +135,7 @@ def build(settings: Settings) -> App:
     house = _House(settings)
     recorder = Recorder(house.decisions)
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
-    gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
+    gate = Gate(settings.app_key, settings.base_path, house.events.contexts, house.vault, policy, time.time)
     gate.prepare()
     lifecycle = Lifecycle(
         Parts(
@@ -145,9 +145,9 @@ def build(settings: Settings) -> App:
             policy=policy,
             clock=time.time,
             gate=gate,
-            contexts=house.contexts,
-            spent=house,
-            log=house,
+            contexts=house.events.contexts,
+            spent=house.events,
+            log=house.events,
             vault=house.vault,
             keys=house,
             install_keys=house.install_keys,
@@ -158,7 +158,7 @@ def build(settings: Settings) -> App:
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     signing = Signing(
         Access(house.tokens),
-        lambda name: [t for t in tenants.find(house.log.connection, name) if t.app_key == settings.app_key],
+        _of_app(house, settings.app_key),
         house.vault,
         recorder,
         time.time,
@@ -177,6 +177,13 @@ def build(settings: Settings) -> App:
         house.stop,
         lambda: int(os.environ.get(INTERNAL_PORT, "0")),
     )
+
+
+def _of_app(house: _House, app_key: str) -> Callable[[str], Awaitable[list[Tenant]]]:
+    async def find(name: str) -> list[Tenant]:
+        return [tenant for tenant in await house.find(name) if tenant.app_key == app_key]
+
+    return find
 
 
 def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Listener:

@@ -54,10 +54,11 @@ class _Bounded(Generic[T, R]):
         self._session.close()
 
 
-class PostgresStore:
+class PostgresEvents:
     """The log of one worker: `ports.Contexts`, `ports.SpentTokens`, `ports.AsyncLog`."""
 
     def __init__(self, url: str, contexts_of: ContextsOf, projectors: Sequence[InlineProjector]) -> None:
+        self.contexts, self.key_store = self, PostgresInstallKeys(self)
         contexts, reader = Session(url), PostgresLog(url, bounded=True)
         writer = PostgresLog(url, projectors, bounded=True)
         self._contexts: _Bounded[tuple[str, str], Tenant | None] = _Bounded(
@@ -97,7 +98,7 @@ class PostgresStore:
 class PostgresInstallKeys:
     """Install keys that any process fetched, by host and kid."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: PostgresEvents) -> None:
         self._store = store
 
     async def get(self, host: str, kid: str) -> str | None:

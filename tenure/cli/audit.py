@@ -13,7 +13,7 @@ from tenure.projections.security_context import as_of
 from tenure.settings import StoreSettings, load
 from tenure.store.codec import COLUMNS
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log
 
 MAX_POSITION = (1 << 63) - 1
 
@@ -56,7 +56,7 @@ def event_fields(event: Event) -> dict[str, Any]:
     return fields
 
 
-def one_tenant(log: SqliteLog, name: str) -> Tenant:
+def one_tenant(log: Log, name: str) -> Tenant:
     """The tenant of a name; exit 1 if there is none, 2 with the list if there are several."""
     found = tenants.find(log.connection, name)
     if not found:

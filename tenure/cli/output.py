@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 import orjson
 import typer
-from pysqlite3 import DatabaseError
 
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log, database_errors, log_of, sentence_of
 
 S = TypeVar("S", bound=StoreSettings)
 _AGE = re.compile(r"(\d+)([smhdw])\Z")
@@ -47,19 +46,20 @@ def guarded() -> Iterator[None]:
         raise fail(str(error), 3) from None
     except FileNotFoundError as error:
         raise fail(str(error), 1) from None
-    except DatabaseError as error:
+    except database_errors() as error:
         raise fail(
-            f"the store is not a sound Tenure log ({error}); restore a backup, or set TENURE_DATABASE_URL", 3
+            f"the store is not a sound Tenure log ({sentence_of(error)}); restore a backup, or set TENURE_DATABASE_URL",
+            3,
         ) from None
     except OSError as error:
         raise fail(f"the store cannot be opened: {error.strerror} (TENURE_DATABASE_URL)", 2) from None
 
 
 @contextmanager
-def reading() -> Iterator[SqliteLog]:
+def reading() -> Iterator[Log]:
     """The log, read-only."""
     with guarded():
-        log = SqliteLog(settings_of(StoreSettings).log_path, read_only=True)
+        log = log_of(settings_of(StoreSettings))
         try:
             yield log
         finally:

@@ -124,6 +124,12 @@ class Cluster:
         """Makes a standby the primary."""
         self.control("promote")
 
+    def replicate_to_standby(self) -> None:
+        """From now on a commit returns when the standby has it, too."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+
     def signal(self, what: signal.Signals) -> None:
         """A signal to every process of the server: SIGSTOP cuts it off with its sockets open, SIGCONT lets it go on."""
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
