@@ -118,12 +118,13 @@ def _is_alive(connection: psycopg.Connection[Any]) -> bool:
         return link.transaction_status != TransactionStatus.UNKNOWN
     poll = select.poll()
     poll.register(link.socket, select.POLLIN)
-    if not poll.poll(0):
-        return True
-    with contextlib.suppress(psycopg.Error):
-        link.consume_input()
-        return bool(link.status == ConnStatus.OK)
-    return False
+    try:
+        # a notice may lie there, or a goodbye: then the end of the stream comes behind it
+        while poll.poll(0):
+            link.consume_input()
+    except psycopg.Error:
+        return False
+    return bool(link.status == ConnStatus.OK)
 
 
 def _without_secrets(error: psycopg.Error) -> str:
