@@ -4,7 +4,7 @@ Stored bytes never change; a later shape of an event is read from them, never wr
 stored, so that a field added later reads as "not told" from old events.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import orjson
@@ -60,7 +60,8 @@ def storable(request: Append) -> None:
     texts += [spend.fingerprint, spend.body_digest, spend.outcome] if spend else []
     if request.draft is not None:
         texts += [request.draft.token_fingerprint, str(request.draft.type)]
-        texts += [value for value in asdict(request.draft.data).values() if isinstance(value, str)]
+        data = request.draft.data
+        texts += [value for field in fields(data) if isinstance(value := getattr(data, field.name), str)]
     for text in texts:
         if "\0" in text:
             raise ValueError("a NUL cannot be stored")

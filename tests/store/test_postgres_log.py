@@ -1,6 +1,7 @@
 """The log in PostgreSQL: what the database itself refuses, one order for many processes, migrations side by side."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tenure.domain.ports import Appended, Spend
 from tenure.domain.refusals import OursError
 from tenure.projections.security_context import SecurityContextProjector, current_of, schema
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.postgres.log import PostgresLog, open_log
+from tenure.store.postgres.log import _BEGIN, PostgresLog, open_log
 from tenure.store.postgres.service import PostgresEvents
 from tenure.store.postgres.session import Session, UnreachableError, numbered, parameters_of
 
@@ -176,19 +177,21 @@ def test_a_late_commit_leaves_no_gap(store: InPostgres) -> None:
 def test_a_transaction_with_an_older_number_still_comes_later(store: InPostgres) -> None:
     """A transaction that began, and got its number, before another but appends after it has the later position."""
     other = store.open()
-    log = PostgresLog(store.url)
-    begun, appended = log.session.execute, []
+    with contextlib.closing(PostgresLog(store.url)) as log:
+        # the log's own transaction, but with something between its beginning and its lock
+        inner = log.session.connection()
 
-    def late(sql: str, parameters: Any = (), /) -> Any:
-        cursor = begun(sql, parameters)
-        if sql == "BEGIN":
-            begun("SELECT pg_current_xact_id()").fetchone()
-            appended.extend(other.append([request(0, install(), client_key="younger")]))
-        return cursor
+        def late(sql: object, *rest: Any, **how: Any) -> Any:
+            if sql == _BEGIN:
+                execute(b"BEGIN; SELECT pg_current_xact_id()", prepare=False)
+                other.append([request(0, install(), client_key="younger")])
+                sql = _BEGIN.partition(b";")[2]
+                return execute(b"SELECT 1;" + sql, prepare=False)
+            return execute(sql, *rest, **how)
 
-    log._execute = late
-    log.append([request(0, install(), client_key="older")])
-    log.close()
+        execute = inner.execute
+        inner.execute = late  # type: ignore[method-assign]
+        log.append([request(0, install(), client_key="older")])
     with connected(store) as watcher:
         rows = watcher.execute("SELECT client_key, xmin::text::bigint FROM events ORDER BY position").fetchall()
     assert [row[0] for row in rows] == ["younger", "older"]
