@@ -73,11 +73,15 @@ class SqliteEvents:
             part.close()
 
 
-def _postgres() -> Any:
+def _postgres(url: str) -> Any:
     try:
-        from tenure.store.postgres import log, service  # noqa: PLC0415 (only who uses it needs psycopg)
+        from tenure.store.postgres import log, service, session  # noqa: PLC0415 (only who uses it needs psycopg)
     except ImportError:
         raise SettingsError("TENURE_DATABASE_URL: PostgreSQL needs the extra: pip install 'tenure[postgres]'") from None
+    try:
+        session.parameters_of(url)
+    except ValueError as error:
+        raise SettingsError(f"TENURE_DATABASE_URL: {error} (see docs/how-to/postgresql.md)") from None
     return log, service
 
 
@@ -85,7 +89,7 @@ def events_of(settings: StoreSettings) -> Events:
     """The log's end of one worker."""
     if not settings.on_postgres:
         return SqliteEvents(settings)
-    _, service = _postgres()
+    _, service = _postgres(settings.database_url)
     made: Events = service.PostgresEvents(settings.database_url, current_of, [SecurityContextProjector()])
     return made
 
@@ -93,7 +97,7 @@ def events_of(settings: StoreSettings) -> Events:
 def prepare_log(settings: StoreSettings) -> None:
     """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is."""
     if settings.on_postgres:
-        log, _ = _postgres()
+        log, _ = _postgres(settings.database_url)
         log.open_log(settings.database_url, [schema("postgres")])
     else:
         open_log(settings.log_path, [schema()])
@@ -104,7 +108,7 @@ def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
     projectors = () if read_only else (SecurityContextProjector(),)
     if not settings.on_postgres:
         return SqliteLog(settings.log_path, projectors, read_only=read_only)
-    log, _ = _postgres()
+    log, _ = _postgres(settings.database_url)
     made: Log = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
     if made.connection.execute("SELECT to_regclass('log_head')").fetchone()[0] is None:
         made.close()

@@ -1,6 +1,10 @@
 """The service on PostgreSQL: one truth on every process, refusals when the database is away, and its own return."""
 
+import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +15,7 @@ import httpx
 import pytest
 
 from support.house import House
-from support.postgres import Cluster
+from support.postgres import Cluster, free_port
 from support.stores import ROWS, whole_chain
 from tenure.simulator.site import Site
 
@@ -182,3 +186,41 @@ def test_a_promoted_standby_takes_over(tmp_path: Path) -> None:
             assert site.uninstall().status == 204
             assert house.page(site).status_code == 401
             assert house.kinds(site.client_key) == ["installed", "enabled", "uninstalled"]
+
+
+def tenure(folder: Path, url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command on a database."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TENURE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "tenure", *arguments], cwd=folder, env=clean | {"TENURE_DATABASE_URL": url},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_commands_read_the_log_in_postgres(house: House) -> None:
+    """Tenants, then and now, and events are told from PostgreSQL as they are from a file."""
+    site = house.installed()
+    url, key = house.settings["DATABASE_URL"], site.client_key
+    shown = tenure(house.folder, url, "tenant", "show", key, "--json")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout)["client_key"] == key
+    position = house.events(key)[0].position
+    then = tenure(house.folder, url, "tenant", "show", key, "--position", str(position), "--json")
+    assert json.loads(then.stdout)["enabled"] is False
+    listed = tenure(house.folder, url, "events", "--tenant", key, "--json")
+    assert [json.loads(line)["type"] for line in listed.stdout.splitlines()] == ["installed", "enabled"]
+
+
+def test_commands_say_what_is_wrong_with_the_database(cluster: Cluster, tmp_path: Path) -> None:
+    """No log there: 1. Nobody there, or no such URL: 2. Never a traceback, never the password."""
+    for url, status in (
+        (cluster.url(cluster.database()), 1),
+        (f"postgresql://me:hunter2@127.0.0.1:{free_port()}/x", 2),
+        ("postgresql://me:hunter2@[/x", 2),
+        ("mysql://me:hunter2@h/x", 2),
+    ):
+        found = tenure(tmp_path, url, "events")
+        assert found.returncode == status, found.stderr
+        assert found.stderr.startswith("tenure: ")
+        assert found.stderr.count("\n") == 1
+        assert "hunter2" not in found.stderr

@@ -181,7 +181,7 @@ def test_a_transaction_with_an_older_number_still_comes_later(store: InPostgres)
         # the log's own transaction, but with something between its beginning and its lock
         inner = log.session.connection()
 
-        def late(sql: object, *rest: Any, **how: Any) -> Any:
+        def late(sql: Any, *rest: Any, **how: Any) -> Any:
             if sql == _BEGIN:
                 execute(b"BEGIN; SELECT pg_current_xact_id()", prepare=False)
                 other.append([request(0, install(), client_key="younger")])
@@ -189,8 +189,8 @@ def test_a_transaction_with_an_older_number_still_comes_later(store: InPostgres)
                 return execute(b"SELECT 1;" + sql, prepare=False)
             return execute(sql, *rest, **how)
 
-        execute = inner.execute
-        inner.execute = late  # type: ignore[method-assign]
+        execute: Any = inner.execute
+        inner.execute = late  # type: ignore[assignment, method-assign]
         log.append([request(0, install(), client_key="older")])
     with connected(store) as watcher:
         rows = watcher.execute("SELECT client_key, xmin::text::bigint FROM events ORDER BY position").fetchall()
