@@ -30,7 +30,7 @@ class Service:
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._serving.wait(30) or self._process.poll() is not None:
+        if not self._serving.wait(30) or not self.lines:
             self.stop()
             raise RuntimeError(f"serve did not start: {self.output.strip()}")
         self.url = f"http://{self.lines[0]['public']}"
