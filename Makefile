@@ -11,10 +11,10 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format check lock clean
+.PHONY: help setup demo test traefik format check docs pictures reference tutorial lock clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## make .venv from the lock, with the rooms installed in place
 
@@ -23,6 +23,8 @@ demo: setup ## play an app's life against a simulated Jira site into events.db
 
 test: setup ## run the tests against the working tree
 	$(VENV)/bin/pytest -n auto --no-header
+
+traefik: .proxies/.stamp ## bring Traefik for its how-to's tests (50 MB; nginx and Caddy come from the system)
 
 format: setup ## let ruff format and fix the code
 	$(VENV)/bin/ruff format .
@@ -37,12 +39,25 @@ check: setup $(WHEEL_VENV)/.stamp ## format, lint and types, then the tests on t
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --force-reinstall dist/tenure-*.whl
 	$(WHEEL_VENV)/bin/pytest -n auto --no-header
 
+docs: pictures reference ## build the docs into site/, with every link checked
+	$(VENV)/bin/properdocs build -q --strict -f properdocs.yml
+	@echo "open site/index.html"
+
+pictures: setup ## draw the pictures and write the pages that are made from the code
+	PYTHONPATH=docs $(VENV)/bin/python -m making
+
+tutorial: setup ## follow the tutorial as a newcomer would: an empty environment, every command and port as printed
+	TENURE_DOCS="as printed" $(VENV)/bin/pytest --no-header tests/docs/test_blocks.py -k "followed and tutorial"
+
+reference: setup ## write the pages that are made from the commands
+	$(VENV)/bin/python -m tenure.cli.reference
+
 lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
 
 clean: ## remove what was built and installed here; events.db and its like stay
-	rm -rf $(VENV) $(WHEEL_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) build dist site .proxies *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp: $(LOCK) pyproject.toml
@@ -54,4 +69,9 @@ $(VENV)/.stamp: $(LOCK) pyproject.toml
 $(WHEEL_VENV)/.stamp: $(LOCK)
 	$(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	touch $@
+
+.proxies/.stamp: tests/proxies/traefik.lock | $(VENV)/.stamp
+	rm -rf .proxies
+	$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes --no-deps --target .proxies -r $<
 	touch $@

@@ -4,17 +4,20 @@ The port in the ASGI scope tells them apart; what is on one is 404 on the other.
 nothing redirects, `/installed/` is not `/installed`. The routes are a dictionary, because the hot ones are few.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 import structlog
 
+from tenure.api.evidence import clean
 from tenure.api.http import Answer, Call, Receive, Scope, Send, SlowCallerError, respond
+from tenure.api.lines import where
 from tenure.api.openapi import DOCUMENT
-from tenure.api.problems import problem
-from tenure.domain.refusals import OursError, Refused
+from tenure.api.problems import STATUS, problem
+from tenure.api.recorder import Recorder
+from tenure.domain.refusals import OursError, Reason, Refused
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -31,10 +34,11 @@ class Readiness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A handler and the methods it takes; no methods: any."""
+    """A handler and the methods it takes; no methods: any. `kind` is that of its decisions, if it makes any."""
 
     handler: Handler
     methods: tuple[str, ...] = ("POST",)
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,14 @@ class App:
 
     def __init__(
         self, public: Listener, internal: Listener, start: Callable[[], Awaitable[None]],
-        stop: Callable[[], Awaitable[None]], internal_port: Callable[[], int],
+        stop: Callable[[], Awaitable[None]], internal_port: Callable[[], int], recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self._public = public
         self._internal = internal
         self._start = start
         self._stop = stop
         self._internal_port = internal_port
+        self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection event."""
@@ -73,7 +78,8 @@ class App:
         elif scope["type"] == "http":
             call = Call(scope, receive)
             internal = (scope.get("server") or ("", 0))[1] == self._internal_port()
-            await respond(send, await self._answer(self._internal if internal else self._public, call))
+            answer = await self._answer(self._internal if internal else self._public, call)
+            await respond(send, receive, answer)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
@@ -87,14 +93,30 @@ class App:
         try:
             return await route.handler(call)
         except SlowCallerError:
-            return problem(408, "The body did not arrive in time.", headers=((b"connection", b"close"),))
+            reason, detail = Reason.BODY_INCOMPLETE, ""
         except Refused as refused:
-            return problem(413, f"The request was refused: {refused.reason.value}.")
+            reason, detail = refused.reason, refused.detail
         except OursError as error:
-            log.error("could not answer", reason=error.reason.value, path=call.path)
+            reason, detail = error.reason, error.detail
+            log.error("could not answer", reason=reason.value, path=clean(call.path))
         except Exception as error:
-            log.error("unexpected", error=type(error).__name__, where=_where(error), path=call.path)
-        return problem(503, "Please try again.", headers=((b"retry-after", b"5"),))
+            # file and line only: a traceback with locals or messages could hold a secret
+            reason, detail = Reason.UNEXPECTED, f"{type(error).__name__} in {where(error)}"
+            log.error("unexpected", error=type(error).__name__, where=where(error), path=clean(call.path))
+        return await self._fault(call, route, reason, detail)
+
+    async def _fault(self, call: Call, route: Route, reason: Reason, detail: str) -> Answer:
+        """The answer to what no handler answered; a decision if the route makes decisions."""
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if route.kind and self._recorder is not None:
+            decision = await self._recorder.failed(call, route.kind, reason, detail)
+            headers = ((b"x-tenure-decision", decision.encode()),)
+        status = STATUS[reason]
+        if status == 408:
+            return problem(408, "The body did not arrive in time.", headers=(*headers, (b"connection", b"close")))
+        if status == 413:
+            return problem(413, f"The request was refused: {reason.value}.", headers=headers)
+        return problem(503, "Please try again.", headers=(*headers, (b"retry-after", b"5")))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -109,25 +131,19 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _where(error: BaseException) -> str:
-    # file and line only: a traceback with locals or messages could hold a secret
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else ""
-
-
 async def healthz(_: Call) -> Answer:
     """The process is up."""
     return Answer(200, b'{"status":"up"}', _JSON)
 
 
-def readyz(readiness: Readiness) -> Handler:
-    """The store answers and the projections are at the head, or 503 with what is wrong."""
+def readyz(readiness: Readiness, notices: Sequence[str] = ()) -> Handler:
+    """The store answers and the projections are at the head, or 503 with what is wrong; `notices` name the settings
+    that widen trust.
+    """
 
     async def handle(_: Call) -> Answer:
         found = await readiness.problems()
-        body = {"status": "not ready" if found else "ready", "problems": found}
+        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices)}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 
     return handle

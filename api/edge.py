@@ -70,6 +70,13 @@ class EdgeProtocol(HttpToolsProtocol):
             self._write_timer = None
         super().resume_writing()
 
+    def shutdown(self) -> None:
+        # an answer that streams would go on until the server's patience ends: its reader comes again elsewhere
+        cycle = self.cycle
+        super().shutdown()
+        if cycle is not None and cycle.chunked_encoding and not cycle.response_complete:
+            self.transport.close()
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(b"400 Bad Request")
 

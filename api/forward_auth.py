@@ -7,14 +7,16 @@ once. The token is taken from the original URI's `jwt` parameter or from `Author
 
 import re
 
-from tenure.api.gate import Gate, Passage, client_key_of
+from tenure.api.evidence import Asked
+from tenure.api.gate import Gate, Passage
 from tenure.api.http import Answer, Call, only_token
 from tenure.api.identity import identity_headers
-from tenure.api.problems import RETRY, STATUS, problem, refusal
-from tenure.api.recorder import Recorder, new_id
+from tenure.api.problems import problem
+from tenure.api.recorder import Recorder
 from tenure.domain.check import Purpose
-from tenure.domain.refusals import OursError, Reason
+from tenure.domain.refusals import Reason
 
+KIND = "forward-auth"
 _FORWARDED = (b"x-forwarded-method", b"x-forwarded-uri")
 FAMILIES: dict[str, tuple[bytes, bytes]] = {
     "traefik": _FORWARDED,
@@ -41,29 +43,19 @@ class ForwardAuth:
         method, uri = (call.all(name) for name in self._headers)
         original = _original(method, uri)
         if original is None:
-            return await self._finish(call, Passage.refused(Reason.REQUEST_AMBIGUOUS), "", "")
+            return await self._settle(call, Passage.refused(Reason.REQUEST_AMBIGUOUS), Asked(query=""))
         verb, path, query = original
         purpose = Purpose.CONTEXT if "accept=context" in call.query.split("&") else Purpose.TRAFFIC
         passage = await self._gate.check(
             lambda: only_token(call.all(b"authorization"), query), verb, path, query, purpose
         )
-        return await self._finish(call, passage, verb, path)
+        return await self._settle(call, passage, Asked(verb, path, query))
 
-    async def _finish(self, call: Call, passage: Passage, method: str, path: str) -> Answer:
-        decision, verdict = new_id(), passage.verdict
-        reason, retry = verdict.reason, verdict.retry
-        status = (RETRY if retry else STATUS[reason]) if reason else 200
-        try:
-            await self._recorder.record(
-                call, decision=decision, kind="forward-auth", status=status, reason=reason, detail=verdict.detail,
-                client_key=client_key_of(passage), claimed=passage.claimed, read_position=passage.position,
-                method=method, path=path,
-            )  # fmt: skip
-        except OursError as error:
-            reason, retry = error.reason, False
-        if reason is not None:
-            return refusal(reason, decision, self._app_key, retry=retry, html_wanted=call.wants_html)
-        return Answer(200, headers=identity_headers(passage.context, passage.token, self._app_key, decision))
+    async def _settle(self, call: Call, passage: Passage, asked: Asked) -> Answer:
+        def accepted(decision: str) -> Answer:
+            return Answer(200, headers=identity_headers(passage.context, passage.token, self._app_key, decision))
+
+        return await self._recorder.settle(call, passage, KIND, self._app_key, accepted, asked)
 
 
 def _original(methods: list[str], uris: list[str]) -> tuple[str, str, str] | None:

@@ -20,16 +20,21 @@ DUMMY = " " * 36  # no client key can be this
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What the gate found: the verdict, the context that was read, and the token if it could be read."""
+    """What was found out about a call: the verdict, the context that was read, the token if it could be read, the
+    evidence if it came to a check, the clock (Unix seconds) and what the token was shown for."""
 
     verdict: Verdict
     token: Token | None = None
     context: Tenant | None = None
+    evidence: Evidence | None = None
+    now: float = 0.0
+    purpose: str = ""
+    secret_position: int = 0
 
     @classmethod
-    def refused(cls, reason: Reason) -> "Passage":
+    def refused(cls, reason: Reason, detail: str = "") -> "Passage":
         """A refusal before any token was read."""
-        return cls(Verdict(reason))
+        return cls(Verdict(reason, detail))
 
     @property
     def claimed(self) -> str:
@@ -40,6 +45,14 @@ class Passage:
     def position(self) -> int:
         """The position of the context that was read."""
         return self.context.position if self.context else 0
+
+
+def secret_position(context: Tenant | None, match: Match) -> int:
+    """The event that brought the secret that matched; 0: none did, or it was an install key."""
+    if context is None or match is Match.NONE:
+        return 0
+    kept = context.secret if match is Match.CURRENT else context.previous
+    return kept.position if kept else 0
 
 
 class Gate:
@@ -59,6 +72,7 @@ class Gate:
     def prepare(self) -> None:
         """Makes the dummy secret that unknown tenants are checked against."""
         self._vault.ensure_key(self._app_key, DUMMY)
+        self._vault.pin(self._app_key, DUMMY)
         self._dummy = (
             self._vault.seal(self._app_key, DUMMY, 1, "secret", b"x" * 64),
             self._vault.seal(self._app_key, DUMMY, 2, "secret", b"y" * 64),
@@ -86,23 +100,12 @@ class Gate:
 
     async def check(self, find: Callable[[], str], method: str, path: str, query: str, purpose: Purpose) -> Passage:
         """Checks one call. `find` gives the token's text or raises Refused."""
-        token: Token | None = None
         try:
             token = read(find(), HS256_ONLY)
         except Refused as refused:
-            return Passage(Verdict(refused.reason, refused.detail))
+            return Passage(Verdict(refused.reason, refused.detail), purpose=purpose.value)
         context = await self._contexts.get(self._app_key, token.iss)
-        evidence = Evidence(
-            purpose=purpose,
-            token=token,
-            match=self.match(context, token),
-            expected_qsh=accepted_hashes(method, path, query, self._base_path),
-        )
-        return Passage(check(evidence, context, self._policy, self._clock()), token, context)
-
-
-def client_key_of(passage: Passage) -> str:
-    """The proved client key: that of an accepted call, or of one refused only for what comes after its signature."""
-    late = (Reason.QSH_MISMATCH, Reason.QSH_MISSING, Reason.TENANT_UNINSTALLED, Reason.TENANT_DISABLED)
-    proved = passage.verdict.reason is None or passage.verdict.reason in late
-    return passage.claimed if proved else ""
+        match, now = self.match(context, token), self._clock()
+        evidence = Evidence(purpose, token, match, accepted_hashes(method, path, query, self._base_path))
+        verdict = check(evidence, context, self._policy, now)
+        return Passage(verdict, token, context, evidence, now, purpose.value, secret_position(context, match))

@@ -5,11 +5,12 @@ Nothing is derived from Host or X-Forwarded-*. A body is read up to a limit and 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from tenure.domain.decisions import Entry
 from tenure.domain.refusals import Reason, Refused
 
 Scope = MutableMapping[str, Any]
@@ -33,7 +34,7 @@ class SlowCallerError(Exception):
 class Call:
     """A request's head, with its body still to be read."""
 
-    __slots__ = ("_receive", "headers", "method", "path", "peer", "query", "started")
+    __slots__ = ("_receive", "entry", "headers", "method", "path", "peer", "query", "started")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.started = time.perf_counter()
@@ -43,7 +44,13 @@ class Call:
         self.query: str = scope["query_string"].decode("latin-1")
         self.headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         self.peer: str = (scope.get("client") or ("", 0))[0]
+        self.entry: Entry | None = None  # how the call's decision was recorded, once it was
         self._receive = receive
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has hung up already: the server's own note, read without waiting for a message."""
+        return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
 
     def all(self, name: bytes) -> list[str]:
         """Every value of a header, name in lower case."""
@@ -89,20 +96,49 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body and the headers besides the fixed ones."""
+    """Status, body and the headers besides the fixed ones. With `stream` the body is what that yields, piece by piece,
+    until it ends or the caller has gone; then it is closed.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
-async def respond(send: Send, answer: Answer) -> None:
+async def respond(send: Send, receive: Receive, answer: Answer) -> None:
     """Sends an answer with the headers that every response carries."""
     headers = [*FIXED_HEADERS, *answer.headers]
-    if answer.status != 204:
+    if answer.status != 204 and answer.stream is None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if answer.stream is not None:
+        await _send_stream(send, receive, answer.stream)
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _send_stream(send: Send, receive: Receive, stream: AsyncGenerator[bytes, None]) -> None:
+    gone = asyncio.create_task(_gone(receive))
+    try:
+        while True:
+            step = asyncio.ensure_future(anext(stream, None))
+            await asyncio.wait((step, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():
+                step.cancel()
+                await asyncio.wait((step,))
+                return
+            piece = step.result()
+            if piece is None:
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        gone.cancel()
+        await stream.aclose()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def only_token(authorizations: Sequence[str], query: str) -> str:

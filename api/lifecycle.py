@@ -10,19 +10,17 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-import structlog
-
-from tenure.api.gate import Gate
-from tenure.api.http import Answer, Call, only_token
+from tenure.api.gate import Gate, Passage, secret_position
+from tenure.api.http import Answer, Call, SlowCallerError, only_token
 from tenure.api.install_keys import InstallKeys
 from tenure.api.payloads import client_key_of, parse, read_object
 from tenure.api.problems import STATUS, refusal
 from tenure.api.recorder import Recorder, new_id
 from tenure.domain.callbacks import Callback, Payload
-from tenure.domain.check import Evidence, Match, Policy, Purpose, check
+from tenure.domain.check import Evidence, Match, Policy, Purpose, Verdict, check
 from tenure.domain.events import Draft, EventType, Installed, Switched
 from tenure.domain.lifecycle import Proof, allowed, decide, describe_change
 from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, SpentTokens, Vault
@@ -34,8 +32,6 @@ from tenure.domain.token import Token, check_times, checked_kid, read, signed_by
 BODY_LIMIT = 256 * 1024
 ATTEMPTS = 20
 DEADLINE_S = 9.0
-
-log = structlog.get_logger()
 
 
 class Keys(Protocol):
@@ -65,16 +61,25 @@ class Parts:
 
 @dataclass(slots=True)
 class _Case:
-    """One call on its way; `claimed` and `position` are for the record."""
+    """One call on its way. `passage` is what was found out of it so far, for the record; `proved` the client key."""
 
     callback: Callback
     call: Call
-    body: bytes
-    members: dict[str, Any] | None
-    claimed: str = ""
+    body: bytes = b""
+    digest: str = ""
+    members: dict[str, Any] | None = None
+    spent: Spend | None = None
+    passage: Passage = field(default_factory=lambda: Passage(Verdict(), purpose=Purpose.LIFECYCLE.value))
     proved: str = ""
-    position: int = 0
+    claimed: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What came of an attempt that is the last: a 2xx, or the reason of a believed call's 400."""
+
+    reason: Reason | None = None
 
 
 class Lifecycle:
@@ -85,14 +90,16 @@ class Lifecycle:
 
     async def handle(self, callback: Callback, call: Call) -> Answer:
         """The answer to a lifecycle call; its decision is recorded."""
-        decision = new_id()
         reason: Reason | None = None
-        case = _Case(callback, call, b"", None)
+        case = _Case(callback, call)
         try:
             case.body = await call.body(BODY_LIMIT)
+            case.digest = hashlib.sha256(case.body).hexdigest()
             case.members = read_object(case.body)
             async with asyncio.timeout(DEADLINE_S):
                 reason = await self._decide(case)
+        except SlowCallerError:
+            reason = Reason.BODY_INCOMPLETE
         except TimeoutError:
             # it may still be appended: then the same token is answered as a repeat
             reason, case.detail = Reason.STORE_UNAVAILABLE, "not done in time"
@@ -100,32 +107,27 @@ class Lifecycle:
             reason, case.detail = refused.reason, refused.detail
         except OursError as error:
             reason, case.detail = error.reason, error.detail
-        status = STATUS[reason] if reason else 204
-        await self._record(case, decision, status, reason)
-        if reason is None:
-            return Answer(204, headers=((b"x-tenure-decision", decision.encode()),))
-        return refusal(reason, decision, self._p.app_key, html_wanted=call.wants_html)
+        return await self._answer(case, reason)
 
-    async def _record(self, case: _Case, decision: str, status: int, reason: Reason | None) -> None:
-        log.info(
-            "lifecycle", callback=case.callback.value, status=status, reason=reason and reason.value,
-            client_key=case.proved, claimed_client_key=case.claimed, decision=decision, detail=case.detail,
-        )  # fmt: skip
+    async def _answer(self, case: _Case, reason: Reason | None) -> Answer:
+        decision = new_id()
         try:
             await self._p.recorder.record(
                 case.call,
                 decision=decision,
                 kind=case.callback.value,
-                status=status,
-                reason=reason,
-                detail=case.detail,
+                status=STATUS[reason] if reason else 204,
+                passage=replace(case.passage, verdict=Verdict(reason, case.detail)),
                 client_key=case.proved,
                 claimed=case.claimed,
-                read_position=case.position,
             )
-        except OursError:
-            # what was believed is in the log and in force: a 503 now would ask for a repeat that changes nothing
-            log.error("decision not recorded", decision=decision)
+        except OursError as error:
+            # What was believed is in the log and in force: a 503 now would make a host roll the install back. It is
+            # counted as dropped; the event is its record.
+            reason = reason and error.reason
+        if reason is None:
+            return Answer(204, headers=((b"x-tenure-decision", decision.encode()),))
+        return refusal(reason, decision, self._p.app_key, html_wanted=case.call.wants_html)
 
     async def _decide(self, case: _Case) -> Reason | None:
         """None for a 2xx, or the reason of a believed call's 400."""
@@ -140,46 +142,50 @@ class Lifecycle:
         token = read(text, algorithms)
         case.claimed = token.iss
         for _ in range(ATTEMPTS):
-            done, reason = await self._attempt(case, token)
-            if done:
-                return reason
+            settled = await self._attempt(case, token)
+            if settled is not None:
+                return settled.reason
         raise OursError(Reason.STORE_UNAVAILABLE, "the tenant's stream does not hold still")
 
-    async def _attempt(self, case: _Case, token: Token) -> tuple[bool, Reason | None]:
+    async def _attempt(self, case: _Case, token: Token) -> _Settled | None:
+        """None: the stream has moved on meanwhile, prove and decide again."""
+        case.spent = None
         context, proof = await self._prove(case, token)
-        digest = hashlib.sha256(case.body).hexdigest()
-        spent = await self._p.spent.spent(token.fingerprint)
-        if spent is not None:
-            return True, self._repeat(case, spent, digest)
+        # looked up after the proof: who cannot prove the call learns nothing of what was spent
+        case.spent = case.spent or await self._p.spent.spent(token.fingerprint)
+        if case.spent is not None:
+            return self._repeat(case, case.spent)
         try:
             payload = parse(case.callback, case.members, self._p.app_key, self._p.sites)
             kind = decide(case.callback, Proof[token.alg], context, self._p.policy.legacy_install)
         except Refused as refused:
             case.detail = refused.detail
-            spend = Spend(token.fingerprint, digest, refused.reason.value)
+            spend = Spend(token.fingerprint, case.digest, refused.reason.value)
             result = await self._append(token.iss, context, None, spend)
-            return self._settle(case, result, digest, refused.reason)
+            return self._settle(case, result, refused.reason)
         draft = await self._draft(kind, payload, context, proof, token.fingerprint) if kind else None
-        result = await self._append(token.iss, context, draft, Spend(token.fingerprint, digest))
-        return self._settle(case, result, digest, None)
+        result = await self._append(token.iss, context, draft, Spend(token.fingerprint, case.digest))
+        return self._settle(case, result, None)
 
     async def _prove(self, case: _Case, token: Token) -> tuple[Tenant | None, dict[str, Any]]:
         """The tenant's context and how the call was believed, or Refused."""
-        check_times(token, self._p.clock())
+        now = self._p.clock()
+        case.passage = Passage(Verdict(), token, now=now, purpose=Purpose.LIFECYCLE.value)
+        check_times(token, now)
         proof: dict[str, Any]
         if token.alg == "RS256":
             kid = checked_kid(token)
             key = await self._p.install_keys.find(kid)
             match = Match.CURRENT if signed_by_key(token, key) else Match.NONE
             proof = {"kind": "rs256", "kid": kid}
-            context = await self._p.contexts.get(self._p.app_key, token.iss)
+            context, position = await self._p.contexts.get(self._p.app_key, token.iss), 0
         else:
             context = await self._p.contexts.get(self._p.app_key, token.iss)
             match = self._p.gate.match(context, token)
+            position = secret_position(context, match)
             if match is Match.PREVIOUS and await self._is_repeat(case, token):
                 match = Match.CURRENT
             proof = {"kind": "hs256", "secret_fingerprint": context.secret.fingerprint if context else ""}
-        case.position = context.position if context else 0
         evidence = Evidence(
             purpose=Purpose.LIFECYCLE,
             token=token,
@@ -187,7 +193,8 @@ class Lifecycle:
             expected_qsh=accepted_hashes(case.call.method, case.call.path, case.call.query, self._p.base_path),
             body_client_key=client_key_of(case.members),
         )
-        verdict = check(evidence, context, self._p.policy, self._p.clock())
+        verdict = check(evidence, context, self._p.policy, now)
+        case.passage = Passage(verdict, token, context, evidence, now, Purpose.LIFECYCLE.value, position)
         if verdict.reason is not None:
             raise Refused(verdict.reason, verdict.detail)
         case.proved = token.iss
@@ -195,24 +202,22 @@ class Lifecycle:
 
     async def _is_repeat(self, case: _Case, token: Token) -> bool:
         # the very call that brought the rotation, or one before it, sent again: it was believed when it came first
-        spent = await self._p.spent.spent(token.fingerprint)
-        return spent is not None and spent.body_digest == hashlib.sha256(case.body).hexdigest()
+        case.spent = await self._p.spent.spent(token.fingerprint)
+        return case.spent is not None and case.spent.body_digest == case.digest
 
     @staticmethod
-    def _repeat(case: _Case, spent: Spend, digest: str) -> Reason | None:
-        if spent.body_digest != digest:
+    def _repeat(case: _Case, spent: Spend) -> _Settled:
+        if spent.body_digest != case.digest:
             raise Refused(Reason.TOKEN_REUSED)
         case.detail = "a repeat: the first answer again"
-        return Reason(spent.outcome) if spent.outcome else None
+        return _Settled(Reason(spent.outcome) if spent.outcome else None)
 
-    def _settle(
-        self, case: _Case, result: AppendResult, digest: str, reason: Reason | None
-    ) -> tuple[bool, Reason | None]:
+    def _settle(self, case: _Case, result: AppendResult, reason: Reason | None) -> _Settled | None:
         if isinstance(result, Appended):
-            return True, reason
+            return _Settled(reason)
         if isinstance(result, Conflict):
-            return False, None
-        return True, self._repeat(case, result.spend, digest)
+            return None
+        return self._repeat(case, result.spend)
 
     async def _unsigned(self, case: _Case) -> Reason | None:
         """The legacy scheme's first install: no token, a tenant never heard of."""
@@ -240,6 +245,9 @@ class Lifecycle:
         app_key, client_key = self._p.app_key, payload.client_key
         version = (context.version if context else 0) + 1
         await self._p.keys.ensure_key(app_key, client_key)
+        sealed = context.secret.sealed if context is not None and not context.erased_at else ""
+        if sealed and not self._p.vault.opens(app_key, client_key, sealed):
+            raise OursError(Reason.STORE_UNAVAILABLE, "an erasure of this tenant is not complete")
         personal = ""
         if payload.personal:
             personal = self._p.vault.seal(app_key, client_key, version, "personal", payload.personal.encode())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tenure.api import openapi_audit
 from tenure.api.signing import SignRequest
 
 
@@ -47,6 +48,14 @@ DOCUMENT: dict[str, Any] = {
             }
         },
         "/healthz": {"get": {"tags": ["public"], "responses": _responses((200, "The process is up."))}},
+        "/metrics": {
+            "get": {
+                "summary": "Counters of all workers, for Prometheus",
+                "tags": ["internal"],
+                "security": [{"token": []}],
+                "responses": _responses((200, "Prometheus text."), (401, "No API token in force."), (429, "Too many.")),
+            }
+        },
         "/forward-auth": {
             "get": {
                 "summary": "May the request that the proxy holds pass?",
@@ -86,7 +95,11 @@ DOCUMENT: dict[str, Any] = {
         "/readyz": {
             "get": {"tags": ["internal"], "responses": _responses((200, "Ready."), (503, "Not ready."))},
         },
+        **openapi_audit.PATHS,
         "/openapi.json": {"get": {"tags": ["internal"], "responses": _responses((200, "This document."))}},
     },
-    "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    "components": {
+        "schemas": {"Problem": openapi_audit.PROBLEM},
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    },
 }

@@ -20,6 +20,8 @@ STATUS: dict[Reason, int] = dict.fromkeys(Reason, 401) | {
     Reason.KEY_UNAVAILABLE: 503,
     Reason.STORE_UNAVAILABLE: 503,
     Reason.UNRECORDABLE: 503,
+    Reason.UNEXPECTED: 503,
+    Reason.BODY_INCOMPLETE: 408,
 }
 RETRY = 425
 
@@ -29,6 +31,7 @@ _TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
     408: "Request Timeout",
     409: "Conflict",
     413: "Content Too Large",
@@ -39,7 +42,7 @@ _TITLES = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
-_TOLD = frozenset((400, 413, 503))
+_TOLD = frozenset((400, 408, 413, 503))
 _PLAIN = {
     401: "This request could not be authenticated. Whoever runs this app can find out why by the decision's id.",
     425: "Please send this request again in a moment.",
@@ -69,6 +72,8 @@ def refusal(reason: Reason, decision: str, app_key: str, *, retry: bool = False,
     if status == 401:
         challenge = f'JWT realm="{app_key}", decision="{decision}"'
         headers += ((b"www-authenticate", challenge.encode("latin-1", "replace")),)
+    if status == 408:
+        headers += ((b"connection", b"close"),)
     if status in (425, 503):
         headers += ((b"retry-after", b"5"),)
     if status in _TOLD:

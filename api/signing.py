@@ -1,7 +1,5 @@
 """`POST /sign`: tokens for the app's own calls to a site, for callers with an API token of scope `sign`."""
 
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,8 +16,10 @@ from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 
 BODY_LIMIT = 64 * 1024
+KIND = "sign"
 FAILURES = 60
-WINDOW_S = 60.0
+
+_UNRECORDED = problem(503, "The decision could not be recorded.", headers=((b"retry-after", b"5"),))
 
 
 class ApiTokens(Protocol):
@@ -27,34 +27,55 @@ class ApiTokens(Protocol):
 
     def scopes_of(self, token: str) -> tuple[str, ...] | None: ...
 
+    def name_of(self, token: str) -> str: ...
+
+
+class Failures(Protocol):
+    """Counts the failed API tokens of an address in the last minute, in all workers."""
+
+    def failures(self, address: str) -> int: ...
+
+    def failed(self, address: str) -> None: ...
+
 
 class Access:
-    """Lets API tokens in by scope; 60 failures a minute and address, then 429."""
+    """Lets API tokens in by scope; 60 failures a minute and address, then 429.
 
-    def __init__(self, tokens: ApiTokens) -> None:
+    Failures lie in the decision log's file, so that workers share them; those of one moment are written together, so a
+    burst may pass the limit by as many as were under way at once.
+    """
+
+    def __init__(self, tokens: ApiTokens, failures: Failures) -> None:
         self._tokens = tokens
-        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self._failures = failures
 
-    def deny(self, call: Call, scope: str) -> Answer | None:
-        """None if the caller has the scope, else the answer: 401, 403 or 429."""
-        values = call.all(b"authorization")
-        bearer = values[0][7:].strip() if len(values) == 1 and values[0][:7].lower() == "bearer " else ""
-        scopes = self._tokens.scopes_of(bearer) if bearer.isascii() and bearer else None
+    def deny(self, call: Call, scope: str | None) -> Answer | None:
+        """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429."""
+        bearer = _bearer(call)
+        scopes = self._tokens.scopes_of(bearer) if bearer else None
         if scopes is None:
             return self._failed(call)
-        if scope not in scopes:
+        if scope is not None and scope not in scopes:
             return problem(403, f"This API token lacks the scope {scope}.")
         return None
 
+    def holder(self, call: Call) -> str:
+        """The name of the caller's token; empty if it is none of ours."""
+        bearer = _bearer(call)
+        return self._tokens.name_of(bearer) if bearer else ""
+
     def _failed(self, call: Call) -> Answer:
-        recent = [t for t in self._failures.get(call.peer, ()) if t > time.monotonic() - WINDOW_S]
-        if len(recent) >= FAILURES:
+        if self._failures.failures(call.peer) >= FAILURES:
             return problem(429, "Too many failed API tokens from this address.", headers=((b"retry-after", b"60"),))
-        self._failures[call.peer] = [*recent, time.monotonic()]
-        if len(self._failures) > 10_000:
-            self._failures.popitem(last=False)
+        self._failures.failed(call.peer)
         challenge = ((b"www-authenticate", b'Bearer realm="tenure"'),)
         return problem(401, "An API token in force is needed: Authorization: Bearer.", headers=challenge)
+
+
+def _bearer(call: Call) -> str:
+    values = call.all(b"authorization")
+    bearer = values[0][7:].strip() if len(values) == 1 and values[0][:7].lower() == "bearer " else ""
+    return bearer if bearer.isascii() else ""
 
 
 class SignRequest(BaseModel):
@@ -68,9 +89,9 @@ class SignRequest(BaseModel):
 
 
 class SigningError(Exception):
-    """Why no token was made: an HTTP status, a reason where one fits, and a sentence."""
+    """Why no token was made: an HTTP status, a reason and a sentence."""
 
-    def __init__(self, status: int, sentence: str, reason: Reason | None = None) -> None:
+    def __init__(self, status: int, sentence: str, reason: Reason) -> None:
         super().__init__(sentence)
         self.status = status
         self.reason = reason
@@ -82,7 +103,7 @@ def choose(found: Sequence[Tenant], name: str) -> Tenant:
         raise SigningError(404, f"No tenant {name} is known.", Reason.TENANT_UNKNOWN)
     if len(found) > 1:
         keys = ", ".join(tenant.client_key for tenant in found)
-        raise SigningError(409, f"{name} names several tenants, newest first: {keys}.")
+        raise SigningError(409, f"{name} names several tenants, newest first: {keys}.", Reason.REQUEST_AMBIGUOUS)
     if not found[0].installed:
         raise SigningError(409, "The tenant has uninstalled the app.", Reason.TENANT_UNINSTALLED)
     return found[0]
@@ -94,7 +115,7 @@ def sign_for(tenant: Tenant, vault: Vault, method: str, url: str, now: int) -> O
     try:
         return sign(tenant.app_key, secret, tenant.base_url, method, url, now)
     except ValueError as error:
-        raise SigningError(400, str(error)) from None
+        raise SigningError(400, str(error), Reason.PAYLOAD_INVALID) from None
 
 
 class Signing:
@@ -112,33 +133,43 @@ class Signing:
 
     async def handle(self, call: Call) -> Answer:
         """A token, when it ends and for which site."""
+        decision = new_id()
         denied = self._access.deny(call, "sign")
         if denied is not None:
-            return denied
+            return await self._refused(call, decision, denied, Reason.ACCESS_DENIED)
         try:
             request = SignRequest.model_validate_json(await call.body(BODY_LIMIT))
         except ValidationError:
-            return problem(400, 'The body is {"tenant": …, "method": …, "url": …}, all text.')
-        decision = new_id()
+            wrong = problem(400, 'The body is {"tenant": …, "method": …, "url": …}, all text.')
+            return await self._refused(call, decision, wrong, Reason.PAYLOAD_INVALID)
+        tenant: Tenant | None = None
         try:
             tenant = choose(await self._find(request.tenant), request.tenant)
             outgoing = sign_for(tenant, self._vault, request.method, request.url, int(self._clock()))
         except SigningError as error:
             answer = problem(error.status, str(error), decision=decision)
-            await self._record(call, decision, answer.status, None, error.reason)
-            return answer
+            return await self._refused(call, decision, answer, error.reason, tenant)
         try:
             await self._record(call, decision, 200, tenant, None)
         except OursError:
-            return problem(503, "The decision could not be recorded.", headers=((b"retry-after", b"5"),))
+            return _UNRECORDED
         ends = datetime.fromtimestamp(outgoing.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {"token": outgoing.token, "expires_at": ends, "base_url": tenant.base_url}
         return Answer(200, orjson.dumps(body), ((b"content-type", b"application/json"),))
+
+    async def _refused(
+        self, call: Call, decision: str, answer: Answer, reason: Reason, tenant: Tenant | None = None
+    ) -> Answer:
+        try:
+            await self._record(call, decision, answer.status, tenant, reason)
+        except OursError:
+            return _UNRECORDED
+        return answer
 
     async def _record(
         self, call: Call, decision: str, status: int, tenant: Tenant | None, reason: Reason | None
     ) -> None:
         await self._recorder.record(
-            call, decision=decision, kind="sign", status=status, reason=reason,
+            call, decision=decision, kind=KIND, status=status, reason=reason,
             client_key=tenant.client_key if tenant else "", read_position=tenant.position if tenant else 0,
         )  # fmt: skip

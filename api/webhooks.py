@@ -2,11 +2,13 @@
 
 Jira retries on 408, 409, 425, 429, 5xx and time-outs, never on 401. So a duplicate is answered 2xx, an upstream that
 fails is 502 or 504, and a delivery signed with the secret replaced a moment ago is 425. A delivery counts as taken when
-the upstream has answered 2xx: a crash before that is noted delivers it again, never loses it; so may
-two processes that are handed the same delivery at the same moment.
+the upstream has answered 2xx: a crash before that is noted delivers it again, never loses it. Who passes it on claims
+it first, in the transaction that records the decision, for 10 s: copies that come at the same moment, at whichever
+worker, wait for what comes of it, so that the upstream gets one.
 """
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Protocol
 from urllib.parse import unquote
@@ -15,15 +17,21 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from tenure.api.gate import Gate, Passage, client_key_of
-from tenure.api.http import Answer, Call, only_token
+from tenure.api.evidence import Asked, identifier_of
+from tenure.api.gate import Gate, Passage
+from tenure.api.http import Answer, Call, SlowCallerError, only_token
 from tenure.api.identity import identity_headers
-from tenure.api.problems import RETRY, STATUS, problem, refusal
+from tenure.api.problems import problem, refusal
 from tenure.api.recorder import Recorder, new_id
 from tenure.domain.check import Purpose, Verdict
+from tenure.domain.decisions import Claim
 from tenure.domain.refusals import OursError, Reason, Refused
 
+KIND = "webhook"
 UPSTREAM_TIMEOUT_S = 8.0
+WAIT_S = 12.0  # longer than a claim lives
+LOOK_EVERY_S = 0.02
+PASSED_ON = 0  # the status recorded until the upstream's is known
 _IDENTIFIER = b"x-atlassian-webhook-identifier"
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
@@ -32,9 +40,9 @@ _HOP_BY_HOP = frozenset(
 
 
 class Deliveries(Protocol):
-    """Which webhooks the upstream has taken."""
+    """Which webhooks someone is passing on just now."""
 
-    def taken(self, client_key: str, identifier: str) -> bool: ...
+    def busy(self, client_key: str, identifier: str) -> bool: ...
 
 
 class Upstream:
@@ -83,7 +91,6 @@ class Webhooks:
         self._deliveries = deliveries
         self._upstream = upstream
         self._limit = limit
-        self._under_way: dict[tuple[str, str], asyncio.Future[bool]] = {}
 
     async def handle(self, call: Call) -> Answer:
         """The answer to a webhook: the upstream's status, 204 for a duplicate, or a refusal."""
@@ -91,85 +98,57 @@ class Webhooks:
             return problem(404, "No upstream is configured for webhooks.")
         if _climbs(call.path):
             return problem(404, "There is nothing here.")
+        asked = Asked(identifier=identifier_of(call.one(_IDENTIFIER)))
         announced = call.one(b"content-length")
         if announced.isdigit() and int(announced) > self._limit:
-            return await self._refuse(call, Passage.refused(Reason.PAYLOAD_TOO_LARGE))
+            return await self._refuse(call, Passage.refused(Reason.PAYLOAD_TOO_LARGE), asked)
         passage = await self._gate.check(
             lambda: only_token(call.all(b"authorization"), call.query),
             call.method, call.path, call.query, Purpose.TRAFFIC,
         )  # fmt: skip
         if passage.verdict.reason is not None:
-            return await self._refuse(call, passage)
+            return await self._refuse(call, passage, asked)
         try:
-            return await self._accepted(call, passage, self._upstream)
+            body = await call.body(self._limit)
         except Refused as refused:
-            return await self._refuse(call, replace(passage, verdict=Verdict(refused.reason)))
+            return await self._refuse(call, replace(passage, verdict=Verdict(refused.reason)), asked)
+        except SlowCallerError:
+            return await self._refuse(call, replace(passage, verdict=Verdict(Reason.BODY_INCOMPLETE)), asked)
+        return await self._accepted(call, passage, asked, body, self._upstream)
 
-    async def _accepted(self, call: Call, passage: Passage, upstream: Upstream) -> Answer:
-        client_key, identifier = passage.claimed, call.one(_IDENTIFIER)[:500]
-        body = await call.body(self._limit)
-        decision, key = new_id(), (client_key, identifier)
-        taken = bool(identifier) and (self._deliveries.taken(*key) or await self._taken_meanwhile(key))
+    async def _accepted(self, call: Call, passage: Passage, asked: Asked, body: bytes, upstream: Upstream) -> Answer:
+        decision, key = new_id(), (passage.claimed, asked.identifier)
         # recorded before it is passed on: what cannot be recorded must not have happened
         try:
-            await self._record(call, passage, decision, 204 if taken else 200)
+            claim = await self._recorded(call, passage, asked, decision)
         except OursError as error:
             return refusal(error.reason, decision, self._app_key)
-        if taken:
-            return Answer(204, headers=((b"x-tenure-decision", decision.encode()),))
-        identity = identity_headers(passage.context, passage.token, self._app_key, decision)
+        if claim is Claim.BUSY:
+            late = Verdict(Reason.STORE_UNAVAILABLE, "another copy is being passed on for too long")
+            return await self._refuse(call, replace(passage, verdict=late), asked)
         header = ((b"x-tenure-decision", decision.encode()),)
-        if not identifier:
-            return _relayed(await upstream.pass_on(call, body, identity), header)
-        return _relayed(await self._deliver(upstream, call, body, identity, key), header)
+        if claim is Claim.TAKEN:
+            return Answer(204, headers=header)
+        identity = identity_headers(passage.context, passage.token, self._app_key, decision)
+        status = await upstream.pass_on(call, body, identity)
+        await self._recorder.passed_on(call, status, key)
+        return _relayed(status, header)
 
-    async def _taken_meanwhile(self, key: tuple[str, str]) -> bool:
-        while (other := self._under_way.get(key)) is not None:
-            if await asyncio.shield(other):
-                return True
-        return False
+    async def _recorded(self, call: Call, passage: Passage, asked: Asked, decision: str) -> Claim:
+        """OURS: recorded as passed on, and nobody else passes it on; TAKEN: recorded as a duplicate."""
+        key = (passage.claimed, asked.identifier)
+        claim, ends = key if asked.identifier else None, time.monotonic() + WAIT_S
+        while True:
+            found = await self._recorder.record(
+                call, decision=decision, kind=KIND, status=PASSED_ON, passage=passage, asked=asked, claim=claim
+            )
+            if found is not Claim.BUSY or time.monotonic() > ends:
+                return found
+            while self._deliveries.busy(*key) and time.monotonic() < ends:  # noqa: ASYNC110 (by another process)
+                await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _deliver(
-        self,
-        upstream: Upstream,
-        call: Call,
-        body: bytes,
-        identity: tuple[tuple[bytes, bytes], ...],
-        key: tuple[str, str],
-    ) -> int:
-        under_way: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._under_way[key] = under_way
-        taken = False
-        try:
-            status = await upstream.pass_on(call, body, identity)
-            taken = 200 <= status < 300
-            if taken:
-                await self._note(key)
-        finally:
-            del self._under_way[key]
-            under_way.set_result(taken)
-        return status
-
-    async def _note(self, key: tuple[str, str]) -> None:
-        try:
-            await self._recorder.delivered(*key)
-        except OursError:
-            return  # the upstream has it; at worst a retry reaches it twice
-
-    async def _refuse(self, call: Call, passage: Passage) -> Answer:
-        decision, reason, retry = new_id(), passage.verdict.reason or Reason.SIGNATURE_BAD, passage.verdict.retry
-        try:
-            await self._record(call, passage, decision, RETRY if retry else STATUS[reason])
-        except OursError as error:
-            reason, retry = error.reason, False
-        return refusal(reason, decision, self._app_key, retry=retry, html_wanted=call.wants_html)
-
-    async def _record(self, call: Call, passage: Passage, decision: str, status: int) -> None:
-        await self._recorder.record(
-            call, decision=decision, kind="webhook", status=status, reason=passage.verdict.reason,
-            detail=passage.verdict.detail, client_key=client_key_of(passage), claimed=passage.claimed,
-            read_position=passage.position,
-        )  # fmt: skip
+    async def _refuse(self, call: Call, passage: Passage, asked: Asked) -> Answer:
+        return await self._recorder.settle(call, passage, KIND, self._app_key, lambda _: Answer(204), asked)
 
 
 def _is_ours(name: bytes) -> bool:

@@ -86,12 +86,12 @@ def check(evidence: Evidence, context: Tenant | None, policy: Policy, now: float
 
 
 def _check_signature(evidence: Evidence, context: Tenant | None) -> None:
+    # told apart only where it is raised: an unknown tenant takes as long as a bad signature
+    unknown = evidence.token.alg == "HS256" and standing(context) is Standing.UNKNOWN
+    if unknown or evidence.match is Match.NONE:
+        raise Refused(Reason.TENANT_UNKNOWN if unknown else Reason.SIGNATURE_BAD)
     if evidence.match is Match.PREVIOUS:
         raise Refused(Reason.SECRET_SUPERSEDED)
-    if evidence.match is Match.NONE:
-        # no secret, no match; told apart only here, so that both ways are equally long
-        unknown = evidence.token.alg == "HS256" and standing(context) is Standing.UNKNOWN
-        raise Refused(Reason.TENANT_UNKNOWN if unknown else Reason.SIGNATURE_BAD)
 
 
 def _check_audience(evidence: Evidence, policy: Policy) -> None:

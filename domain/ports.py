@@ -1,6 +1,6 @@
 """What the outside fulfils: the log, the contexts, the vault. Names are the field's own; all are real in tests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +57,8 @@ class EventLog(Protocol):
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]: ...
 
+    def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]: ...
+
     def spent(self, fingerprint: str) -> Spend | None: ...
 
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
@@ -68,13 +70,18 @@ class EventLog(Protocol):
         kind: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        kid: str | None = None,
         after: int = 0,
         limit: int = -1,
     ) -> Iterator[Event]: ...
 
+    def kid_tenants(self, kid: str) -> list[str]: ...
+
     def version(self, app_key: str, client_key: str) -> int: ...
 
     def head(self) -> tuple[int, str]: ...
+
+    def hash_at(self, position: int) -> str | None: ...
 
     def position_at(self, time: str) -> int: ...
 
@@ -115,6 +122,10 @@ class Vault(Protocol):
     """Seals what must not lie in the log in the clear, each tenant under a key of its own."""
 
     def ensure_key(self, app_key: str, client_key: str) -> None: ...
+
+    def pin(self, app_key: str, client_key: str) -> None: ...
+
+    def opens(self, app_key: str, client_key: str, sealed: str) -> bool: ...
 
     def seal(self, app_key: str, client_key: str, version: int, name: str, plain: bytes) -> str: ...
 

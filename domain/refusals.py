@@ -65,9 +65,12 @@ class Reason(StrEnum):
     EVENT_TYPE_MISMATCH = "event_type_mismatch"
     PAYLOAD_INVALID = "payload_invalid"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    BODY_INCOMPLETE = "body_incomplete"
     REQUEST_AMBIGUOUS = "request_ambiguous"
+    ACCESS_DENIED = "access_denied"
     STORE_UNAVAILABLE = "store_unavailable"
     UNRECORDABLE = "unrecordable"
+    UNEXPECTED = "unexpected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ REASONS: dict[Reason, Entry] = {
     Reason.PAYLOAD_TOO_LARGE: Entry(
         Step.SIZE, "The body is larger than this route takes.", "Send less, or raise WEBHOOK_LIMIT."
     ),
+    Reason.BODY_INCOMPLETE: Entry(
+        Step.SIZE,
+        "The body did not arrive in time, or the caller hung up.",
+        "Look at the way between the sender and here.",
+    ),
     Reason.TOKEN_TOO_LARGE: Entry(
         Step.SIZE, "The token is longer than 8 KiB.", "No honest token is; look at who sends it."
     ),
@@ -90,6 +98,11 @@ REASONS: dict[Reason, Entry] = {
         Step.SYNTAX,
         "The proxy's headers do not say exactly once which request is meant.",
         "Check FORWARD_AUTH and the proxy's configuration.",
+    ),
+    Reason.ACCESS_DENIED: Entry(
+        Step.SYNTAX,
+        "The caller showed no API token in force with the scope this route asks for.",
+        "Make one: tenure tokens create NAME --scope SCOPE.",
     ),
     Reason.TOKEN_MISSING: Entry(
         Step.SYNTAX, "The call carries no token.", "Send Authorization: JWT, or the jwt parameter."
@@ -189,6 +202,9 @@ REASONS: dict[Reason, Entry] = {
     Reason.UNRECORDABLE: Entry(
         Step.STATE, "The decision could not be recorded in time.", "Look at the disk; try again."
     ),
+    Reason.UNEXPECTED: Entry(
+        Step.STATE, "Something went wrong in Tenure itself.", "Look at the log for the place; try again."
+    ),
 }
 
 
@@ -202,7 +218,7 @@ class Refused(Exception):  # noqa: N818 (a refusal is an answer, not an error)
 
 
 class OursError(Exception):
-    """Ours: the call could not be decided (`store_unavailable`, `key_unavailable`, `unrecordable`)."""
+    """Ours: the call could not be decided (`store_unavailable`, `key_unavailable`, `unrecordable`, `unexpected`)."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(reason.value)

@@ -1,5 +1,8 @@
 """Finds tenants as people name them: by client key, a site's host name or URL, or an installation id."""
 
+import json
+from collections.abc import Iterator
+
 from tenure.domain.ports import Transaction
 from tenure.domain.tenant import Tenant
 from tenure.projections.security_context import from_row, host_of
@@ -27,6 +30,33 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
 def listing(connection: Transaction) -> list[Tenant]:
     """All tenants, newest first."""
     return _where(connection, "true")
+
+
+def uninstalled_before(connection: Transaction, time: str) -> list[Tenant]:
+    """Tenants that are uninstalled since before a stored time and not erased, newest first."""
+    return _where(connection, "installed = 0 AND erased_at = '' AND uninstalled_at < ?", time)
+
+
+def sealed_secrets(connection: Transaction) -> Iterator[tuple[str, str]]:
+    """Client key and sealed secret of every tenant that is not erased."""
+    yield from connection.execute("SELECT client_key, secret FROM security_contexts WHERE erased_at = ''")
+
+
+def page(
+    connection: Transaction, app_key: str | None, after: str, limit: int, keys: list[str] | None = None
+) -> list[Tenant]:
+    """Tenants (of an app) by client key, behind `after`: a key that never moves, so that a walk neither repeats nor
+    skips while events are appended. `keys`: only these.
+    """
+    sql, parameters = "SELECT * FROM security_contexts WHERE client_key > ?", [after]
+    if app_key is not None:
+        sql += " AND app_key = ?"
+        parameters.append(app_key)
+    if keys is not None:
+        sql += " AND client_key IN (SELECT value FROM json_each(?))"
+        parameters.append(json.dumps(keys))
+    rows = connection.execute(f"{sql} ORDER BY client_key LIMIT ?", (*parameters, limit))
+    return [from_row(row) for row in rows]
 
 
 def _where(connection: Transaction, condition: str, *parameters: str) -> list[Tenant]:

@@ -76,8 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.closing.is_set():
             self.close_connection = True
             return
-        self.send_response(answer.status)
-        for name, value in answer.headers:
+        self.send_response_only(answer.status)
+        for name, value in {"Date": self.date_time_string(), **dict(answer.headers)}.items():
             self.send_header(name, value)
         if answer.status not in (204, 304):
             self.send_header("Content-Length", str(len(answer.body)))

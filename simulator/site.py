@@ -7,18 +7,20 @@ request an honest site would not send.
 """
 
 import base64
+import functools
 import json
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenure.domain import qsh
 from tenure.simulator import tokens
-from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.tokens import LIFETIMES, merged
 
 PATHS: Final[Mapping[str, str]] = {
@@ -49,6 +51,22 @@ class Sent:
         return self.response.status_code
 
 
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """What certificates are checked with: one for all clients, because making it takes 25 ms."""
+    return httpx.create_ssl_context()
+
+
+class SigningKeys(Protocol):
+    """The keys a key host publishes, with their private halves (`KeyHost`)."""
+
+    def new_key(self) -> str: ...
+
+    def private_key(self, kid: str) -> rsa.RSAPrivateKey: ...
+
+    def public_pem(self, kid: str) -> bytes: ...
+
+
 def _encoded(body: Body) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode("ascii")
 
@@ -65,7 +83,7 @@ class Site:
         tenure_url: str,
         *,
         app_key: str,
-        key_host: KeyHost,
+        key_host: SigningKeys,
         base_url: str | None = None,
         client_key: str | None = None,
         audience: str | None = None,
@@ -89,7 +107,7 @@ class Site:
         # header and not by a limit of the pool, which under many threads closes connections that are just being used.
         limits = httpx.Limits(max_keepalive_connections=None)
         self._client = client or httpx.Client(
-            timeout=30, trust_env=False, limits=limits, headers={"Connection": "close"}
+            timeout=30, trust_env=False, limits=limits, headers={"Connection": "close"}, verify=tls()
         )
 
     def _real_target(self, connect_url: str | None) -> str:

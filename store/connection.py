@@ -6,6 +6,7 @@ that can lose commits with two connections; `pysqlite3` bundles a sound one. Fil
 """
 
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,14 @@ def _applier(text: str) -> Any:
             database.execute(statement)
 
     return apply
+
+
+def refuse_missing(guards: Sequence[str]) -> None:
+    """UntrustedStoreError if any of the log's triggers is gone or changed."""
+    if guards:
+        raise UntrustedStoreError(
+            f"the triggers {', '.join(guards)} are gone or changed: the log may be, too; restore a backup"
+        )
 
 
 def statements(text: str) -> list[str]:

@@ -1,41 +1,54 @@
-"""The decision log and the webhooks already taken, in a file of their own: `decisions.db`.
+"""The decision log's writing end, and the webhooks already taken, in a file of their own: `decisions.db`.
 
 Written in batches by a lane of its own, `synchronous=NORMAL`: a killed process loses nothing, a power cut may lose the
-last moments (lifecycle events are not in here alone; the log has them, fsynced). Bounded: past `KEPT` decisions the
-oldest go, so that a stranger's calls cannot fill the disk.
+last moments (lifecycle events are not in here alone; the log has them, fsynced). Each batch is one transaction: rows,
+counters and claims of webhooks together, so that the counters are exact at any moment. Refusals are kept as far as
+there is room (`store.room`), all are counted. A checkpoint needs an fsync, so another thread makes them
+(`store.keeper`); this one does only when the WAL has grown past 4 MB.
 """
 
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 
-from tenure.domain.decisions import Decision, Delivery, Facts
+from tenure.domain.decisions import (
+    Amended,
+    Claim,
+    Decision,
+    Entry,
+    Facts,
+    FailedToken,
+    Fate,
+    Item,
+    Outcome,
+)
 from tenure.store.connection import check_permissions, connect, migrate
+from tenure.store.decision_reads import COLUMNS, DecisionReads
+from tenure.store.lane import Lane
+from tenure.store.room import Room
+from tenure.store.tally import Tally
+from tenure.store.veil import Veil
 
-_FACTS = TypeAdapter(Facts)
-_EMPTY = ("", None, (), False)
-
-KEPT = 200_000
-PRUNE_EVERY = 2_000
+BUSY_S = 2.0
+LEASE_S = 10.0
 DELIVERIES_KEPT_S = 48 * 3600
+FAILED_TOKENS_S = 60.0
+CHECKPOINT_PAGES = 1000
 
-_COLUMNS = tuple(name for name in Decision.__dataclass_fields__ if name != "facts")
-_INSERT = f"INSERT OR IGNORE INTO decisions VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+_DEFAULTS = tuple((f.name, f.default) for f in fields(Facts) if f.name not in ("identifier", "kid", "address_mark"))
+_INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
 def facts_text(facts: Facts) -> str:
-    """The facts as stored: JSON, what is empty left out."""
-    return orjson.dumps({name: value for name, value in asdict(facts).items() if value not in _EMPTY}).decode()
-
-
-def facts_of(text: str) -> Facts:
-    """The facts of a stored text; names that this code does not know are passed over."""
-    return _FACTS.validate_json(text)
+    """The facts as stored: JSON, what is as it would be anyway left out; three have columns of their own."""
+    told = ((name, getattr(facts, name), default) for name, default in _DEFAULTS)
+    return orjson.dumps({name: value for name, value, default in told if value != default}).decode()
 
 
 def open_decisions(path: Path) -> None:
@@ -49,68 +62,207 @@ def open_decisions(path: Path) -> None:
         database.close()
 
 
-class SqliteDecisions:
-    """The decision log on one connection; one thread at a time."""
+class SqliteDecisions(DecisionReads):
+    """The decision log on one connection; one thread at a time, but for `drop`. Without a veil, addresses and account
+    ids are not stored at all."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, veil: Veil | None = None) -> None:
         self._database = connect(path, synchronous="NORMAL", read_only=read_only)
-        self._execute = self._database.conn.execute
-        self._since_prune = 0
+        super().__init__(self._database.conn.execute)
+        if not read_only:
+            self._execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            self._execute("PRAGMA busy_timeout=0")
+        self._veil = veil
+        self._owed: deque[Amended] = deque()
+        self._dropped: dict[str, int] = {}
+        self._guard = threading.Lock()
 
     def close(self) -> None:
         """Closes the connection."""
         self._database.close()
 
-    def record(self, batch: Sequence[Decision | Delivery]) -> list[None]:
-        """Stores decisions and taken deliveries in one transaction."""
-        self._execute("BEGIN IMMEDIATE")
+    def drop(self, kind: str) -> None:
+        """Counts a decision that was answered `unrecordable` and is nowhere; written with the next batch."""
+        with self._guard:
+            self._dropped[kind] = self._dropped.get(kind, 0) + 1
+
+    def record(self, batch: Sequence[Item]) -> list[Claim]:
+        """Writes a batch in one transaction; what a webhook's claim came to, for each."""
+        tally, now = Tally(), time.time()
+        room = Room(self._execute, now)
+        fates: list[tuple[Entry, Fate]] = []
+        with self._guard:
+            dropped, self._dropped = self._dropped, {}
+        owed = [*self._owed, *(item for item in batch if isinstance(item, Amended))]
         try:
-            for item in batch:
-                if isinstance(item, Decision):
-                    columns = (getattr(item, name) for name in _COLUMNS)
-                    self._execute(_INSERT, (*columns, facts_text(item.facts)))
-                else:
-                    self._execute(
-                        "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)",
-                        (item.client_key, item.identifier, time.time()),
-                    )
-            self._prune(len(batch))
+            self._begin()
+            results = [self._write(item, tally, room, fates, now) for item in batch]
+            self._amend(owed, fates, tally, now)
+            for kind, times in dropped.items():
+                tally.drop(kind, _hour(now), times)
+            room.write()
+            tally.write(self._execute)
             self._execute("COMMIT")
         except BaseException:
             if self._database.conn.in_transaction:
                 self._execute("ROLLBACK")
+            for entry, _ in fates:
+                entry.fate = Fate.LOST
+            self._owed = deque(owed)
+            with self._guard:
+                for kind, times in dropped.items():
+                    self._dropped[kind] = self._dropped.get(kind, 0) + times
             raise
-        return [None] * len(batch)
+        self._owed.clear()
+        for entry, fate in fates:
+            entry.fate = fate
+        return results
 
-    def _prune(self, written: int) -> None:
-        self._since_prune += written
-        if self._since_prune < PRUNE_EVERY:
-            return
-        self._since_prune = 0
-        self._execute(
-            "DELETE FROM decisions WHERE decision <= "
-            "(SELECT decision FROM decisions ORDER BY decision DESC LIMIT 1 OFFSET ?)",
-            (KEPT,),
+    def _begin(self) -> None:
+        # SQLite's own busy handler sleeps ever longer, up to 100 ms, so that of two workers under load one starves
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._execute("BEGIN IMMEDIATE")
+                return
+            except self._database.conn.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.0005)
+
+    def forget(self, client_key: str) -> int:
+        """Takes what is personal out of every decision proved to be of a tenant; how many there were."""
+        found = self._execute(
+            "UPDATE decisions SET address_mark = '', "
+            "facts = json_remove(facts, '$.account', '$.address', '$.user_agent') "
+            "WHERE client_key = ? AND client_key <> ''",
+            (client_key,),
         )
-        self._execute("DELETE FROM deliveries WHERE taken_at < ?", (time.time() - DELIVERIES_KEPT_S,))
+        return int(found.rowcount)
 
-    def taken(self, client_key: str, identifier: str) -> bool:
-        """Whether the upstream took this webhook before."""
-        return (
+    def flush(self) -> None:
+        """Writes the counters that no batch has taken along yet."""
+        if self._dropped or self._owed:
+            self.record([])
+
+    def _write(self, item: Item, tally: Tally, room: Room, fates: list[tuple[Entry, Fate]], now: float) -> Claim:
+        if isinstance(item, Entry):
+            return self._enter(item, tally, room, fates, now)
+        if isinstance(item, Outcome):
+            self._end(item, tally, now)
+        elif isinstance(item, FailedToken):
+            self._execute("INSERT INTO failed_tokens VALUES (?, ?)", (item.address_mark, item.at))
+        return Claim.OURS
+
+    def _enter(self, entry: Entry, tally: Tally, room: Room, fates: list[tuple[Entry, Fate]], now: float) -> Claim:
+        claim, decision = Claim.OURS, entry.decision
+        if entry.claim is not None:
+            claim = self._ask(*entry.claim, now)
+            if claim is Claim.BUSY:
+                return claim
+            if claim is Claim.TAKEN:
+                decision = replace(decision, status=204, detail="a duplicate: the upstream has it")
+        if not entry.take():
+            return claim
+        if entry.claim is not None and claim is Claim.OURS:
             self._execute(
-                "SELECT 1 FROM deliveries WHERE client_key = ? AND identifier = ?", (client_key, identifier)
-            ).fetchone()
-            is not None
-        )
+                "INSERT OR REPLACE INTO deliveries VALUES (?, ?, NULL, ?, ?)",
+                (*entry.claim, now + LEASE_S, decision.decision),
+            )
+        kept = decision.verdict == "accepted" or room.take(decision.reason)
+        if kept:
+            self._insert(decision)
+        tally.add(decision, kept=kept)
+        fates.append((entry, Fate.KEPT if kept else Fate.COUNTED))
+        return claim
 
-    def read(
-        self, *, client_key: str | None = None, verdict: str | None = None, limit: int = 100
-    ) -> list[dict[str, Any]]:
-        """The newest decisions, oldest of them first."""
-        sql, parameters = f"SELECT {', '.join(_COLUMNS)} FROM decisions WHERE 1", []
-        for name, value in (("client_key", client_key), ("verdict", verdict)):
-            if value is not None:
-                sql += f" AND {name} = ?"
-                parameters.append(value)
-        rows = self._execute(f"{sql} ORDER BY decision DESC LIMIT ?", (*parameters, limit)).fetchall()
-        return [dict(zip(_COLUMNS, row, strict=True)) for row in reversed(rows)]
+    def _insert(self, decision: Decision) -> None:
+        facts = decision.facts
+        facts = self._veil.veil(decision) if self._veil else replace(facts, address="", address_mark="", account="")
+        self._execute(
+            _INSERT,
+            (
+                decision.decision, decision.at, decision.kind, decision.verdict, decision.reason, decision.detail,
+                decision.client_key, decision.claimed_client_key, decision.method, decision.path, decision.status,
+                decision.took_ms, decision.read_position, facts.identifier, facts.kid, facts.address_mark,
+                facts_text(facts),
+            ),
+        )  # fmt: skip
+
+    def _amend(self, owed: Sequence[Amended], fates: list[tuple[Entry, Fate]], tally: Tally, now: float) -> None:
+        just_now = dict(fates)
+        for amended in owed:
+            entry = amended.entry
+            before, fate = entry.decision, just_now.get(entry, entry.fate)
+            if fate not in (Fate.KEPT, Fate.COUNTED):
+                tally.drop(before.kind, _hour(now), 1)
+                continue
+            after = replace(before, verdict="refused", reason=amended.reason, status=amended.status)
+            self._execute(
+                "UPDATE decisions SET verdict = 'refused', reason = ?, status = ?, detail = ? WHERE decision = ?",
+                (amended.reason, amended.status, "answered otherwise than first written", before.decision),
+            )
+            if entry.claim is not None:
+                self._execute("DELETE FROM deliveries WHERE decision = ? AND taken_at IS NULL", (before.decision,))
+            tally.amend(before, after, kept=fate is Fate.KEPT)
+
+    def _ask(self, client_key: str, identifier: str, now: float) -> Claim:
+        row = self._execute(
+            "SELECT taken_at, claimed_until FROM deliveries WHERE client_key = ? AND identifier = ?",
+            (client_key, identifier),
+        ).fetchone()
+        if row is None:
+            return Claim.OURS
+        if row[0] is not None:
+            return Claim.TAKEN
+        # past LEASE_S ahead it was made under a clock that has been set back since
+        return Claim.BUSY if now < row[1] <= now + LEASE_S else Claim.OURS
+
+    def _end(self, outcome: Outcome, tally: Tally, now: float) -> None:
+        tally.answered(outcome.status)
+        gone = "json_set(facts, '$.gone', json('true'))" if outcome.gone else "facts"
+        self._execute(
+            f"UPDATE decisions SET status = ?, took_ms = ?, facts = {gone} WHERE decision = ?",
+            (outcome.status, outcome.took_ms, outcome.decision),
+        )
+        if not outcome.identifier:
+            return
+        if outcome.taken:
+            self._execute(
+                "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, 0, ?)",
+                (outcome.client_key, outcome.identifier, now, outcome.decision),
+            )
+        else:
+            self._execute("DELETE FROM deliveries WHERE decision = ? AND client_key = ? AND identifier = ?",
+                          (outcome.decision, outcome.client_key, outcome.identifier))  # fmt: skip
+
+
+def _hour(now: float) -> str:
+    return time.strftime("%Y-%m-%dT%H", time.gmtime(now))
+
+
+class DecisionLane:
+    """The writing end off the event loop: decisions of one moment share a transaction."""
+
+    def __init__(self, path: Path, veil: Veil | None) -> None:
+        self._file = SqliteDecisions(path, veil=veil)
+        self._lane: Lane[Item, Claim] = Lane(self._file.record, name="decisions", batch=64)
+
+    async def submit(self, item: Item) -> Claim:
+        """Written and committed when it returns, or OursError (`store_unavailable`)."""
+        return await self._lane.submit(item)
+
+    def post(self, item: Item) -> None:
+        """Written soon; nobody waits."""
+        self._lane.post(item)
+
+    def drop(self, kind: str) -> None:
+        """Counts a decision that is nowhere."""
+        self._file.drop(kind)
+
+    def close(self) -> None:
+        """Writes what is queued and owed."""
+        self._lane.close()
+        with suppress(Exception):  # a file that cannot be written at the end either
+            self._file.flush()
+        self._file.close()

@@ -24,7 +24,7 @@ class Lane(Generic[T, R]):
         self._write = write
         self._batch = batch
         self._bound = bound
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._waiting: deque[tuple[T, asyncio.Future[R] | None]] = deque()
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -39,6 +39,13 @@ class Lane(Generic[T, R]):
             self._waiting.append((item, future))
             self._wake.notify()
         return await future
+
+    def post(self, item: T) -> None:
+        """Writes `item` too, without anyone waiting for it; not bounded, so for what follows from a write alone."""
+        with self._wake:
+            if not self._closed:
+                self._waiting.append((item, None))
+                self._wake.notify()
 
     def close(self) -> None:
         """Writes what is queued, then ends the thread."""
@@ -57,7 +64,7 @@ class Lane(Generic[T, R]):
                 return
             self._settle(taken)
 
-    def _settle(self, taken: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+    def _settle(self, taken: list[tuple[T, "asyncio.Future[R] | None"]]) -> None:
         results: Sequence[R] | Exception
         try:
             results = self._write([item for item, _ in taken])
@@ -66,15 +73,18 @@ class Lane(Generic[T, R]):
         except Exception as error:
             results = error
         futures = [future for _, future in taken]
+        loop = next((future.get_loop() for future in futures if future is not None), None)
+        if loop is None:
+            return
         try:
-            futures[0].get_loop().call_soon_threadsafe(_deliver, futures, results)
+            loop.call_soon_threadsafe(_deliver, futures, results)
         except RuntimeError:
             return  # the loop is gone, and with it whoever waited
 
 
-def _deliver(futures: list["asyncio.Future[R]"], results: Sequence[R] | Exception) -> None:
+def _deliver(futures: list["asyncio.Future[R] | None"], results: Sequence[R] | Exception) -> None:
     for index, future in enumerate(futures):
-        if future.done():
+        if future is None or future.done():
             continue
         if isinstance(results, Exception):
             future.set_exception(OursError(Reason.STORE_UNAVAILABLE, type(results).__name__))

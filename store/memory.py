@@ -27,6 +27,11 @@ class MemoryLog:
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]:
         """Appends each of the batch or says why not; all of it or, if one breaks, nothing."""
+        return self.append_under_lock(lambda: batch)
+
+    def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
+        """As `append`, of what `decide` says: nobody else is here to append meanwhile."""
+        batch = decide()
         for request in batch:
             storable(request)
         events, spent = list(self._events), dict(self._spent)
@@ -68,6 +73,14 @@ class MemoryLog:
         """Position and hash of the last event; (0, GENESIS) of an empty log."""
         return (self._events[-1].position, self._events[-1].hash) if self._events else (0, GENESIS)
 
+    def hash_at(self, position: int) -> str | None:
+        """The hash of the event at a position; None if there is none."""
+        return self._events[position - 1].hash if 0 < position <= len(self._events) else None
+
+    def kid_tenants(self, kid: str) -> list[str]:
+        """The client keys of every tenant that an event proved by this install key belongs to."""
+        return sorted({event.client_key for event in self.read(kid=kid)})
+
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""
         for event in self._events[:until]:
@@ -81,6 +94,7 @@ class MemoryLog:
         kind: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        kid: str | None = None,
         after: int = 0,
         limit: int = -1,
     ) -> Iterator[Event]:
@@ -91,6 +105,7 @@ class MemoryLog:
             if (
                 client_key in (None, event.client_key)
                 and kind in (None, event.type)
+                and kid in (None, event.proof.get("kid"))
                 and (since is None or event.recorded_at >= since)
                 and (until is None or event.recorded_at <= until)
             ):

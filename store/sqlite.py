@@ -16,16 +16,46 @@ from sqlite_utils import Database
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
+from tenure.domain.times import stored
 from tenure.store.codec import COLUMNS, decode, encode, storable
-from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_of, statements
+from tenure.store.connection import check_permissions, connect, migrate, refuse_missing, schema_of, statements
+from tenure.store.evidence import stored_rows
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 
+_KID = "json_extract(proof, '$.kid')"
+
+
+def event_query(
+    client_key: str | None, kind: str | None, since: str | None, until: str | None, kid: str | None
+) -> tuple[str, list[str]]:
+    """The statement of a filtered read and its parameters between `after` and `limit`."""
+    sql = f"SELECT {_ALL} FROM events WHERE position > ?"
+    parameters: list[str] = []
+    if since is not None:
+        # where the walk may begin; the clock may have gone back, so the time itself is asked again below. The pluses
+        # keep the planner on the index that fits: it would look for the least position by reading from the first on,
+        sql += " AND position >= (SELECT min(+position) FROM events WHERE recorded_at >= ?)"
+        parameters.append(since)
+    for clause, value in (
+        ("client_key = ?", client_key),
+        ("type = ?", kind),
+        (f"{_KID} = ?", kid),
+        # and sort a range of times by position
+        ("+recorded_at >= ?", since),
+        ("+recorded_at <= ?", until),
+    ):
+        if value is not None:
+            sql += f" AND {clause}"
+            parameters.append(value)
+    return f"{sql} ORDER BY position LIMIT ?", parameters
+
+
 def utc_now() -> str:
     """The time as it is stored: UTC, microseconds, of one width so that text order is time order."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return stored(datetime.now(UTC))
 
 
 def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
@@ -41,12 +71,13 @@ def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
 
 def check_guards(database: Database) -> None:
     """Refuses a log whose triggers are gone or changed (some tools drop them silently when they rebuild a table)."""
+    refuse_missing(missing_guards(database))
+
+
+def missing_guards(database: Database) -> list[str]:
+    """The names of triggers that are gone or changed."""
     wanted = {line.rstrip(";") for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")}
-    missing = [line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers}]
-    if missing:
-        raise UntrustedStoreError(
-            f"the triggers {', '.join(sorted(missing))} are gone or changed: the log may be, too; restore a backup"
-        )
+    return sorted(line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers})
 
 
 class SqliteLog:
@@ -77,10 +108,15 @@ class SqliteLog:
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]:
         """Appends each of the batch or says why not, in one transaction; fsynced when it returns."""
-        for request in batch:
-            storable(request)
+        return self.append_under_lock(lambda: batch)
+
+    def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
+        """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end."""
         self._execute("BEGIN IMMEDIATE")
         try:
+            batch = decide()
+            for request in batch:
+                storable(request)
             results = [self._append_one(request) for request in batch]
             self._execute("COMMIT")
         except BaseException:
@@ -149,6 +185,11 @@ class SqliteLog:
         position, digest = self._execute("SELECT position, hash FROM log_head WHERE id = 1").fetchone()
         return position, digest
 
+    def hash_at(self, position: int) -> str | None:
+        """The hash of the event at a position; None if there is none."""
+        row = self._execute("SELECT hash FROM events WHERE position = ?", (position,)).fetchone()
+        return row[0] if row else None
+
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""
         sql = f"SELECT {_ALL} FROM events WHERE app_key = ? AND client_key = ?"
@@ -165,22 +206,30 @@ class SqliteLog:
         kind: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        kid: str | None = None,
         after: int = 0,
         limit: int = -1,
     ) -> Iterator[Event]:
-        """Events oldest first, filtered; `since` and `until` as stored times, both included."""
-        sql = f"SELECT {_ALL} FROM events WHERE position > ?"
-        parameters: list[Any] = [after]
-        for clause, value in (
-            ("client_key = ?", client_key),
-            ("type = ?", kind),
-            ("recorded_at >= ?", since),
-            ("recorded_at <= ?", until),
-        ):
-            if value is not None:
-                sql += f" AND {clause}"
-                parameters.append(value)
-        return map(decode, self._execute(f"{sql} ORDER BY position LIMIT ?", (*parameters, limit)))
+        """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
+        sql, parameters = event_query(client_key, kind, since, until, kid)
+        return map(decode, self._execute(sql, (after, *parameters, limit)))
+
+    def kid_tenants(self, kid: str) -> list[str]:
+        """The client keys of every tenant that an event proved by this install key belongs to."""
+        sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
+        return [row[0] for row in self._execute(sql, (kid,))]
+
+    def stored_rows(self) -> Iterator[tuple[bytes, ...]]:
+        """Every event's columns and hash as the bytes that are stored, by position."""
+        return stored_rows(self.connection)
+
+    def snapshot(self) -> None:
+        """What is read from here on, until it is closed, is as of one moment."""
+        self._execute("BEGIN")
+
+    def missing_guards(self) -> list[str]:
+        """The names of triggers that are gone or changed."""
+        return missing_guards(self._database)
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

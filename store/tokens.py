@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tenure.store.connection import check_permissions, connect, migrate
+from tenure.domain.times import stored
+from tenure.store.keyring import open_keys
 from tenure.store.sqlite import utc_now
 
 SCOPES = ("audit", "replay", "operate", "sign")
@@ -31,10 +32,7 @@ class ApiTokens:
     """The tokens of one `keys.db`. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        if path.exists():
-            check_permissions(path)
-        self._database = connect(path, create=True)
-        migrate(self._database, "keys")
+        self._database = open_keys(path)
         self._execute = self._database.conn.execute
 
     def close(self) -> None:
@@ -46,7 +44,7 @@ class ApiTokens:
         if self._execute("SELECT 1 FROM api_tokens WHERE name = ?", (name,)).fetchone():
             raise ValueError(f"a token named {name} exists already")
         token = f"tnr_{secrets.token_urlsafe(32)}"
-        ends = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        ends = stored(datetime.now(UTC) + timedelta(days=days))
         entry = ApiToken(name, scopes, utc_now(), ends, "")
         self._execute(
             "INSERT INTO api_tokens VALUES (?, ?, ?, ?, ?, ?)",
@@ -73,6 +71,11 @@ class ApiTokens:
         if row is None or not hmac.compare_digest(row[0], digest):
             return None
         return tuple(row[1].split())
+
+    def name_of(self, token: str) -> str:
+        """The name of a token, in force or not; empty if it is unknown."""
+        row = self._execute("SELECT name FROM api_tokens WHERE digest = ?", (_digest(token),)).fetchone()
+        return str(row[0]) if row else ""
 
 
 def _digest(token: str) -> str:

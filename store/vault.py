@@ -1,15 +1,21 @@
 """Seals what must not lie in the log in the clear, each tenant under a data key of its own.
 
 A sealed text is `1.<key id>.<nonce>.<ciphertext>` (base64url): AES-256-GCM, its associated data the app key, client
-key, stream version and field name, so that it opens nowhere else. Data keys lie wrapped by the master key in a file of
-their own (`keys.db`); a backup of the log never holds them, and forgetting a tenant is destroying its key. A
-fingerprint is an HMAC under the tenant's key: people may compare it, nobody can guess from it.
+key, stream version and field name, so that it opens nowhere else. Nonces are 96 random bits; a key seals a few
+thousand texts in its life, far from the 2^32 up to which random ones may be trusted. Data keys lie wrapped in `keys.db`
+(`store.keyring`); a backup of the log never holds them, and forgetting a tenant is destroying its key. A fingerprint is
+an HMAC under the tenant's key: people may compare it, nobody can guess from it.
+
+Data keys in use are kept in memory. Whether a tenant has its key is always asked of the file, and is to be asked
+(`has_key` or `ensure_key`) before anything is sealed for an append. Keys kept here are dropped within `KEPT_S` of an
+erasure in any process (`refresh`), by the file's change counter.
 """
 
 import base64
-import hashlib
+import binascii
 import hmac
 import os
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,23 +23,15 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate
-from tenure.store.sqlite import utc_now
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.keyring import KeyRing, netstrings
+from tenure.store.masters import MasterKey, new_master_key
 
-_CACHED_KEYS = 4096
+__all__ = ("CACHED_KEYS", "KEPT_S", "Vault", "key_id_of", "new_master_key")
 
-
-def new_master_key() -> str:
-    """32 random bytes in base64."""
-    return base64.b64encode(os.urandom(32)).decode()
-
-
-def parse_master_key(text: str) -> bytes:
-    """The key in base64 text, or ValueError."""
-    key = base64.b64decode(text.strip(), validate=True)
-    if len(key) != 32:
-        raise ValueError("a master key is 32 bytes in base64")
-    return key
+CACHED_KEYS = 4096
+KEPT_S = 1.0
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,91 +39,96 @@ class _DataKey:
     key_id: str
     cipher: AESGCM
     mark: bytes
+    place: bytes
 
 
 class Vault:
     """The tenant keys of one `keys.db`, under one master key. One thread at a time."""
 
-    def __init__(self, path: Path, master_key: bytes) -> None:
-        fresh = not path.exists()
-        if not fresh:
-            check_permissions(path)
-        self._database = connect(path, create=True)
-        self._database.execute("PRAGMA secure_delete=ON")
-        migrate(self._database, "keys")
-        self._execute = self._database.conn.execute
-        self._master = AESGCM(master_key)
-        self._master_id = hashlib.sha256(b"tenure master key id" + master_key).hexdigest()[:16]
+    def __init__(self, path: Path, master: MasterKey) -> None:
+        self._ring = KeyRing(path, master)
         self._keys: OrderedDict[tuple[str, str], _DataKey] = OrderedDict()
-        self._check_master()
-
-    def _check_master(self) -> None:
-        self._execute("INSERT OR IGNORE INTO master_keys SELECT ?, 1, ? WHERE NOT EXISTS (SELECT 1 FROM master_keys)",
-                      (self._master_id, utc_now()))  # fmt: skip
-        known = {row[0] for row in self._execute("SELECT master_id FROM master_keys WHERE current = 1")}
-        if self._master_id not in known:
-            raise UntrustedStoreError(
-                "this master key is not the one the tenants' keys are wrapped by; set TENURE_MASTER_KEY(_FILE) to it"
-            )
+        self._pinned: set[tuple[str, str]] = set()
+        self._seen = self._ring.data_version()
+        self._generation = self._ring.generation()
+        self._looked = time.monotonic()
 
     def close(self) -> None:
         """Closes the key file."""
-        self._database.close()
+        self._keys.clear()
+        self._ring.close()
+
+    def refresh(self) -> None:
+        """Drops kept keys if one was destroyed, in whatever process, or a master key came or went."""
+        self._looked = time.monotonic()
+        seen = self._ring.data_version()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        generation = self._ring.generation()
+        if generation != self._generation:
+            self._generation = generation
+            self._keys.clear()
 
     def has_key(self, app_key: str, client_key: str) -> bool:
-        """Whether the tenant has a key."""
-        return (app_key, client_key) in self._keys or self._load(app_key, client_key) is not None
+        """Whether the tenant has a key now, by the file; one kept here that is another is dropped."""
+        key_id = self._ring.key_id(app_key, client_key)
+        self._drop_unless(app_key, client_key, key_id)
+        return key_id is not None
 
     def ensure_key(self, app_key: str, client_key: str) -> None:
         """Makes the tenant's key if it has none; committed when it returns."""
-        if self.has_key(app_key, client_key):
-            return
-        key_id = os.urandom(8).hex()
-        nonce = os.urandom(12)
-        wrapped = nonce + self._master.encrypt(nonce, os.urandom(32), _wrap_aad(app_key, client_key, key_id))
-        self._execute(
-            "INSERT OR IGNORE INTO tenant_keys VALUES (?, ?, ?, ?, ?, ?)",
-            (app_key, client_key, key_id, self._master_id, wrapped, utc_now()),
-        )
+        self._drop_unless(app_key, client_key, self._ring.ensure(app_key, client_key))
 
-    def _load(self, app_key: str, client_key: str) -> _DataKey | None:
-        row = self._execute(
-            "SELECT key_id, wrapped FROM tenant_keys WHERE app_key = ? AND client_key = ?", (app_key, client_key)
-        ).fetchone()
-        if row is None:
-            return None
-        key_id, wrapped = row
-        try:
-            raw = self._master.decrypt(wrapped[:12], wrapped[12:], _wrap_aad(app_key, client_key, key_id))
-        except InvalidTag:
-            raise UntrustedStoreError(f"the key of tenant {client_key} does not open under this master key") from None
-        key = _DataKey(key_id, AESGCM(raw), hmac.digest(raw, b"tenure fingerprint", "sha256"))
-        self._keys[app_key, client_key] = key
-        if len(self._keys) > _CACHED_KEYS:
-            self._keys.popitem(last=False)
+    def _drop_unless(self, app_key: str, client_key: str, key_id: str | None) -> None:
+        kept = self._keys.get((app_key, client_key))
+        if kept is not None and kept.key_id != key_id:
+            del self._keys[app_key, client_key]
+
+    def pin(self, app_key: str, client_key: str) -> None:
+        """Keeps this key in memory however many others are used."""
+        self._pinned.add((app_key, client_key))
+
+    def opens(self, app_key: str, client_key: str, sealed: str) -> bool:
+        """Whether the key that a text was sealed under is still the tenant's."""
+        return key_id_of(sealed) == self._ring.key_id(app_key, client_key)
+
+    def _key(self, app_key: str, client_key: str, wanted: str | None = None) -> _DataKey:
+        if time.monotonic() - self._looked > KEPT_S:
+            self.refresh()
+        key = self._keys.get((app_key, client_key))
+        if key is None or wanted not in (None, key.key_id):
+            key = self._load(app_key, client_key)
         return key
 
-    def _key(self, app_key: str, client_key: str) -> _DataKey:
-        key = self._keys.get((app_key, client_key)) or self._load(app_key, client_key)
-        if key is None:
+    def _load(self, app_key: str, client_key: str) -> _DataKey:
+        self._keys.pop((app_key, client_key), None)
+        key_id = self._ring.key_id(app_key, client_key)
+        raw = self._ring.raw(key_id) if key_id is not None else None
+        if key_id is None or raw is None:
             raise UntrustedStoreError(f"tenant {client_key} has no key in the key store")
+        key = _DataKey(key_id, AESGCM(raw), hmac.digest(raw, b"tenure fingerprint", "sha256"),
+                       netstrings("sealed field", app_key, client_key))  # fmt: skip
+        self._keys[app_key, client_key] = key
+        if len(self._keys) > CACHED_KEYS:
+            del self._keys[next(place for place in self._keys if place not in self._pinned)]
         return key
 
     def seal(self, app_key: str, client_key: str, version: int, name: str, plain: bytes) -> str:
         """The sealed text of a field of the event that will have `version`."""
         key = self._key(app_key, client_key)
         nonce = os.urandom(12)
-        sealed = key.cipher.encrypt(nonce, plain, _seal_aad(app_key, client_key, version, name))
+        sealed = key.cipher.encrypt(nonce, plain, _seal_aad(key.place, version, name))
         return f"1.{key.key_id}.{_text(nonce)}.{_text(sealed)}"
 
     def open(self, app_key: str, client_key: str, version: int, name: str, sealed: str) -> bytes:
         """The plain bytes of a sealed text, or UntrustedStoreError if it was not sealed for this very place."""
-        key = self._key(app_key, client_key)
         try:
             form, key_id, nonce, ciphertext = sealed.split(".")
+            key = self._key(app_key, client_key, key_id)
             if (form, key_id) != ("1", key.key_id):
                 raise ValueError("another form or key")
-            return key.cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _seal_aad(app_key, client_key, version, name))
+            return key.cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _seal_aad(key.place, version, name))
         except (InvalidTag, ValueError):
             raise UntrustedStoreError(f"{name} of tenant {client_key}, version {version}, does not open") from None
 
@@ -134,20 +137,18 @@ class Vault:
         return hmac.digest(self._key(app_key, client_key).mark, secret, "sha256").hex()[:16]
 
 
-def _netstrings(*pieces: str) -> bytes:
-    return b"".join(b"%d:%b," % (len(raw), raw) for raw in (piece.encode() for piece in pieces))
+def key_id_of(sealed: str) -> str:
+    """The id of the data key a text was sealed under; empty if it is no sealed text."""
+    return sealed.split(".", 2)[1] if sealed.count(".") == 3 else ""
 
 
-def _wrap_aad(app_key: str, client_key: str, key_id: str) -> bytes:
-    return _netstrings("tenant key", app_key, client_key, key_id)
-
-
-def _seal_aad(app_key: str, client_key: str, version: int, name: str) -> bytes:
-    return _netstrings("sealed field", app_key, client_key, str(version), name)
+def _seal_aad(place: bytes, version: int, name: str) -> bytes:
+    number, field = b"%d" % version, name.encode()
+    return b"%b%d:%b,%d:%b," % (place, len(number), number, len(field), field)
 
 
 def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes:

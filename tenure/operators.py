@@ -7,6 +7,7 @@ from typing import Any
 from tenure.domain.events import OPERATOR, OPERATORS, Draft, Event, Operated
 from tenure.domain.ports import Append, Appended, EventLog
 from tenure.domain.refusals import OursError, Reason
+from tenure.stores import Log
 
 ATTEMPTS = 50
 
@@ -18,6 +19,12 @@ def who() -> tuple[str, str]:
     except (KeyError, OSError):
         account = "unknown"
     return account, socket.gethostname()
+
+
+def app_key_of(log: Log, configured: str | None) -> str:
+    """The app a command works for: the one configured, else that of the log's last event; empty if there is none."""
+    row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
+    return configured or (row[0] if row else "")
 
 
 def note(log: EventLog, app_key: str, what: str, **particulars: Any) -> Event:

@@ -30,7 +30,8 @@ class Service:
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._serving.wait(30) or not self.lines:
+        # no line: standard error has ended, and the process is about to
+        if not self._serving.wait(30) or not self.lines or self._process.poll() is not None:
             self.stop()
             raise RuntimeError(f"serve did not start: {self.output.strip()}")
         self.url = f"http://{self.lines[0]['public']}"

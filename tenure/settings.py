@@ -3,22 +3,26 @@
 An empty variable counts as unset. http is allowed only on loopback, for the base URL and for the key hosts.
 """
 
-import os
+import hashlib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tenure.api.payloads import is_loopback
-from tenure.store.vault import parse_master_key
+from tenure.domain.check import ROTATION_GRACE
+from tenure.domain.token import LEEWAY, MAX_LIFETIME
+from tenure.store.codec import canonical
+from tenure.store.masters import GivenMaster, MasterKey, from_file, from_text
 
 PRODUCTION_KEY_HOSTS = (
     "https://asap-distribution.us-west-2.prod.atl-asap.net",
     "https://connect-install-keys.atlassian.com",
 )
+PRODUCTION_SITES = (".atlassian.net", ".jira.com")
 
 POSTGRES = ("postgresql://", "postgres://")
 
@@ -49,6 +53,7 @@ class StoreSettings(BaseSettings):
         env_prefix="TENURE_", env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
+    app_key: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,128}$")
     database_url: str = "events.db"
 
     @field_validator("database_url")
@@ -68,6 +73,11 @@ class StoreSettings(BaseSettings):
         """The log's file; where it is in PostgreSQL, the one that it would be, for the files beside it."""
         return Path("events.db") if self.on_postgres else Path(self.database_url.removeprefix("sqlite:///"))
 
+    def files(self) -> tuple[Path, ...]:
+        """The store's files: those of the log, unless a database has it, of the keys and of the decisions."""
+        own = () if self.on_postgres else (self.log_path,)
+        return (*own, self.beside("keys"), self.beside("decisions"))
+
     def beside(self, name: str) -> Path:
         """A file of the same store: `keys.db` beside `events.db`, `x.keys.db` beside `x.db`."""
         stem = self.log_path.stem
@@ -80,29 +90,37 @@ class KeySettings(StoreSettings):
     master_key: str | None = None
     master_key_file: Path | None = None
 
-    def master(self) -> bytes:
+    def master(self) -> MasterKey:
         """The master key, from one of its two places."""
         if (self.master_key is None) == (self.master_key_file is None):
             raise SettingsError(
                 "TENURE_MASTER_KEY or TENURE_MASTER_KEY_FILE: set exactly one (make a key: tenure keys create FILE)"
             )
-        text = self.master_key or ""
         if self.master_key_file is not None:
-            text = _read_private(self.master_key_file)
+            return master_in(self.master_key_file, "TENURE_MASTER_KEY_FILE")
         try:
-            return parse_master_key(text)
+            return from_text(self.master_key or "")
         except ValueError:
             raise SettingsError("TENURE_MASTER_KEY: 32 bytes in base64 (make one: tenure keys create)") from None
 
 
-def _read_private(path: Path) -> str:
+def master_in(path: Path, name: str) -> GivenMaster:
+    """The master key in a file, or SettingsError that begins with `name`."""
     try:
-        if os.stat(path).st_mode & 0o077:
-            raise SettingsError(f"TENURE_MASTER_KEY_FILE: {path} is open to others; run: chmod 600 {path}")
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise SettingsError(f"TENURE_MASTER_KEY_FILE: {path} cannot be read ({reason})") from None
+        return from_file(path)
+    except UnicodeDecodeError:
+        reason = f"{path} cannot be read (not text)"
+    except ValueError:
+        reason = f"{path}: 32 bytes in base64 (make one: tenure keys create)"
+    except OSError as error:
+        reason = f"{path} cannot be read ({error.strerror})" if error.strerror else str(error)
+    raise SettingsError(f"{name}: {reason}")
+
+
+class OperatorSettings(KeySettings):
+    """What commands that change the store may need; without an app key they take that of the log."""
+
+    erase_after_days: int = Field(60, ge=0)
 
 
 class Settings(KeySettings):
@@ -120,13 +138,20 @@ class Settings(KeySettings):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     forward_auth: Literal["traefik", "caddy", "nginx"] | None = None
     install_keys_url: List = Field(PRODUCTION_KEY_HOSTS, min_length=1)
-    allowed_sites: List = Field((".atlassian.net", ".jira.com"), min_length=1)
+    allowed_sites: List = Field(PRODUCTION_SITES, min_length=1)
     legacy_install: Switch = False
     refuse_disabled: Switch = False
     descriptor_file: Path | None = None
     erase_after_days: int = Field(60, ge=0)
+    head_file: Path | None = None
+    head_url: str | None = None
+    head_every_minutes: int = Field(60, ge=1)
     store_account_ids: Switch = False
     webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
+    decisions_days: int = Field(90, ge=1)
+    decisions_mb: int = Field(1024, ge=8)
+    log_calls: Literal["notable", "all"] = "notable"
+    slow_ms: int = Field(1000, ge=1)
 
     @field_validator("extra_base_urls", "install_keys_url", "allowed_sites", mode="before")
     @classmethod
@@ -150,7 +175,7 @@ class Settings(KeySettings):
             _check_url(url)
         return value.rstrip("/") if isinstance(value, str) else tuple(url.rstrip("/") for url in value)
 
-    @field_validator("upstream_url")
+    @field_validator("upstream_url", "head_url")
     @classmethod
     def _upstream(cls, value: str | None) -> str | None:
         if value is not None:
@@ -176,6 +201,27 @@ class Settings(KeySettings):
     def audiences(self) -> frozenset[str]:
         """The base URLs that an install token may name."""
         return frozenset((self.base_url, *self.extra_base_urls))
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide a verdict, and the constants beside them; no secret among them."""
+        return {
+            "audiences": sorted(self.audiences),
+            "base_path": self.base_path,
+            "allowed_sites": list(self.allowed_sites),
+            "install_keys_url": list(self.install_keys_url),
+            "legacy_install": self.legacy_install,
+            "refuse_disabled": self.refuse_disabled,
+            "forward_auth": self.forward_auth or "",
+            "trusted_proxies": [str(network) for network in self.trusted_proxies],
+            "webhook_limit": self.webhook_limit,
+            "leeway": LEEWAY,
+            "max_lifetime": MAX_LIFETIME,
+            "rotation_grace": ROTATION_GRACE,
+        }
+
+    def digest(self) -> str:
+        """Names the settings that decide: 16 hex digits of a hash over them."""
+        return hashlib.sha256(canonical(self.deciding()).encode()).hexdigest()[:16]
 
 
 def _check_url(url: str) -> None:

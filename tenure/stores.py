@@ -1,6 +1,6 @@
 """Which store a DATABASE_URL names: the log's end of a worker, and the log for commands, on SQLite or PostgreSQL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from pysqlite3 import DatabaseError
@@ -14,10 +14,16 @@ from tenure.store.sqlite import SqliteLog, open_log
 
 
 class Log(EventLog, Protocol):
-    """A log whose projections can be read beside it."""
+    """A log whose projections can be read beside it, and that can be examined as it lies there."""
 
     @property
     def connection(self) -> Transaction: ...
+
+    def stored_rows(self) -> Iterator[tuple[bytes, ...]]: ...
+
+    def snapshot(self) -> None: ...
+
+    def missing_guards(self) -> list[str]: ...
 
 
 class KeyStore(Protocol):
@@ -123,6 +129,15 @@ def database_errors() -> tuple[type[Exception], ...]:
     except ImportError:
         return (DatabaseError,)
     return (DatabaseError, Error)
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """What they raise where something in them is not as it was made; that a server went away is not among it."""
+    try:
+        from psycopg import DataError, InternalError, ProgrammingError  # noqa: PLC0415
+    except ImportError:
+        return (DatabaseError,)
+    return (DatabaseError, DataError, InternalError, ProgrammingError)
 
 
 def sentence_of(error: Exception) -> str:

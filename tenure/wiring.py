@@ -5,135 +5,98 @@
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import aiohttp
-
+from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
+from tenure.api.audit import Audit
+from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
+from tenure.api.head import SignedHead
 from tenure.api.http import Answer, Call
-from tenure.api.install_keys import InstallKeys
 from tenure.api.lifecycle import Lifecycle, Parts
+from tenure.api.lines import Lines
+from tenure.api.metrics import Metrics
 from tenure.api.recorder import Recorder
 from tenure.api.signing import Access, Signing
-from tenure.api.webhooks import Upstream, Webhooks
+from tenure.api.webhooks import Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
-from tenure.domain.decisions import Decision, Delivery
-from tenure.domain.refusals import OursError
-from tenure.domain.tenant import Tenant
+from tenure.forgetting import reapply, unkeyed
+from tenure.house import House, open_vault, retention
+from tenure.operators import note
 from tenure.projections import tenants
-from tenure.settings import KeySettings, Settings, SettingsError
+from tenure.projections.archive import Archive
+from tenure.settings import Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import SqliteDecisions, open_decisions
-from tenure.store.lane import Lane
-from tenure.store.tokens import ApiTokens
-from tenure.store.vault import Vault
-from tenure.stores import Log, events_of, log_of, prepare_log
+from tenure.store.decisions import open_decisions
+from tenure.store.keyring import KeyRing
+from tenure.stores import Log, log_of, prepare_log
+from tenure.trust import limits, widened
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
 
 def prepare(settings: Settings) -> None:
-    """Makes or migrates the store; UntrustedStoreError if it cannot be trusted as it is."""
+    """Makes or migrates the store and applies every mark of erasure; UntrustedStoreError if it cannot be trusted."""
     prepare_log(settings)
     open_decisions(settings.beside("decisions"))
-    vault = open_vault(settings)
-    log = log_of(settings)
+    _check_keys_are_there(settings)
+    open_vault(settings).close()
+    log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     try:
-        newest = tenants.listing(log.connection)[:1]
-        if newest and not vault.has_key(newest[0].app_key, newest[0].client_key):
-            raise UntrustedStoreError(
-                f"{settings.beside('keys')} lacks the keys of this log's tenants: restore it from its own backup"
-            )
+        reapply(log, ring)
+        lost = unkeyed(log, ring)
+        if lost:
+            raise UntrustedStoreError(_lost(settings, len(lost)))
     finally:
         log.close()
-        vault.close()
+        ring.close()
 
 
-def open_vault(settings: KeySettings) -> Vault:
-    """The vault beside the log."""
-    return Vault(settings.beside("keys"), settings.master())
+def _check_keys_are_there(settings: Settings) -> None:
+    # before a new and empty key store is made in its place
+    if settings.beside("keys").exists():
+        return
+    log = log_of(settings)
+    try:
+        found = sum(1 for _ in tenants.sealed_secrets(log.connection))
+    finally:
+        log.close()
+    if found:
+        raise UntrustedStoreError(_lost(settings, found))
 
 
-class _House:
-    """The parts of one worker, made and ended with it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.events = events_of(settings)
-        self.vault = open_vault(settings)
-        self.tokens = ApiTokens(settings.beside("keys"))
-        self.deliveries = SqliteDecisions(settings.beside("decisions"))
-        self.install_keys = InstallKeys(settings.install_keys_url, self.events.key_store)
-        self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
-        recorder = SqliteDecisions(settings.beside("decisions"))
-        self.decisions: Lane[Decision | Delivery, None] = Lane(recorder.record, name="decisions")
-        key_writer = open_vault(settings)
-        self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
-        self._readers = (self.vault, self.tokens, self.deliveries, self.events)
-        self._writers = (recorder, key_writer)
-
-    async def ensure_key(self, app_key: str, client_key: str) -> None:
-        """`lifecycle.Keys`."""
-        if not self.vault.has_key(app_key, client_key):
-            await self._new_keys.submit((app_key, client_key))
-
-    async def problems(self) -> list[str]:
-        """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
-        try:
-            at_head = await self.events.ask(_at_head)
-        except OursError:
-            return ["the store does not answer"]
-        return [] if at_head else ["the log's head is not at its last event"]
-
-    async def find(self, name: str) -> list[Tenant]:
-        """The tenants of a name."""
-        found: list[Tenant] = await self.events.ask(lambda log: tenants.find(log.connection, name))
-        return found
-
-    async def start(self) -> None:
-        """Opens the ways out."""
-        session = aiohttp.ClientSession(
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            connector=aiohttp.TCPConnector(limit=256),
-        )
-        self.install_keys.session = session
-        if self.upstream is not None:
-            self.upstream.session = session
-
-    async def stop(self) -> None:
-        """Writes what is queued and closes everything."""
-        if self.install_keys.session is not None:
-            await self.install_keys.session.close()
-        for lane in (self.decisions, self._new_keys):
-            lane.close()
-        for part in (*self._readers, *self._writers):
-            part.close()
+def _lost(settings: Settings, count: int) -> str:
+    return f"{settings.beside('keys')} lacks the keys of {count} of this log's tenants: restore it from its own backup"
 
 
-def _at_head(log: Log) -> bool:
-    position, _ = log.head()
-    row = log.connection.execute("SELECT max(position) FROM events").fetchone()
-    return bool((row[0] or 0) == position)
+def started(settings: Settings) -> None:
+    """Appends `operator.started`: version, the settings that decide, and their digest. Once a start, no worker's."""
+    log = open_writer(settings)
+    try:
+        note(
+            log, settings.app_key, "started", version=__version__, settings=settings.digest(),
+            deciding=settings.deciding(),
+        )  # fmt: skip
+    finally:
+        log.close()
 
 
-def _key_maker(vault: Vault) -> Any:
-    def make(batch: Sequence[tuple[str, str]]) -> list[None]:
-        for tenant in batch:
-            vault.ensure_key(*tenant)
-        return [None] * len(batch)
-
-    return make
+def open_writer(settings: StoreSettings) -> Log:
+    """The log to append to, with the projections that every append keeps."""
+    return log_of(settings, read_only=False)
 
 
 def build(settings: Settings) -> App:
     """The application of one worker."""
-    house = _House(settings)
-    recorder = Recorder(house.decisions)
+    house = House(settings)
+    recorder = Recorder(
+        house.decisions,
+        Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
+        Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
+    )
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.events.contexts, house.vault, policy, time.time)
     gate.prepare()
@@ -154,36 +117,45 @@ def build(settings: Settings) -> App:
             recorder=recorder,
         )
     )
-    webhooks = Webhooks(settings.app_key, gate, recorder, house.deliveries, house.upstream, settings.webhook_limit)
+    webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
+    return App(
+        _public(settings, lifecycle, webhooks),
+        _internal(settings, house, gate, recorder),
+        house.start,
+        house.stop,
+        lambda: int(os.environ.get(INTERNAL_PORT, "0")),
+        recorder,
+    )
+
+
+def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) -> Listener:
+    access = Access(house.tokens, house)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
+    head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(
-        Access(house.tokens),
-        _of_app(house, settings.app_key),
+        access,
+        house.find,
         house.vault,
         recorder,
         time.time,
     )
-    return App(
-        _public(settings, lifecycle, webhooks),
-        Listener(
-            {
-                "/forward-auth": Route(forward_auth.handle, ()),
-                "/sign": Route(signing.handle),
-                "/readyz": Route(readyz(house), ("GET", "HEAD")),
-                "/openapi.json": Route(openapi, ("GET", "HEAD")),
-            }
-        ),
-        house.start,
-        house.stop,
-        lambda: int(os.environ.get(INTERNAL_PORT, "0")),
+    metrics = Metrics(
+        access, house.reads, house.position, quota=retention(settings).quota, version=__version__,
+        settings=settings.digest(),
+    )  # fmt: skip
+    house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
+    return Listener(
+        {
+            "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
+            "/sign": Route(signing.handle, kind="sign"),
+            "/metrics": Route(metrics.handle, ("GET", "HEAD")),
+            "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
+            "/readyz": Route(readyz(house, [*widened(settings), *limits(settings)]), ("GET", "HEAD")),
+            "/openapi.json": Route(openapi, ("GET", "HEAD")),
+        },
+        "/audit/",
+        Route(audit.handle, ("GET", "HEAD"), "audit"),
     )
-
-
-def _of_app(house: _House, app_key: str) -> Callable[[str], Awaitable[list[Tenant]]]:
-    async def find(name: str) -> list[Tenant]:
-        return [tenant for tenant in await house.find(name) if tenant.app_key == app_key]
-
-    return find
 
 
 def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Listener:
@@ -195,12 +167,12 @@ def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Lis
     }
     routes = {"/healthz": Route(healthz, ("GET", "HEAD"))}
     for callback, path in paths.items():
-        routes[settings.base_path + path] = Route(_bound(lifecycle, callback))
+        routes[settings.base_path + path] = Route(_bound(lifecycle, callback), kind=callback.value)
     if settings.descriptor_file is not None:
         raw = read_descriptor(settings)
         routes[settings.base_path + "/atlassian-connect.json"] = Route(descriptor(raw), ("GET", "HEAD"))
     hooks = settings.base_path + settings.webhooks_path
-    routes[hooks] = Route(webhooks.handle)
+    routes[hooks] = Route(webhooks.handle, kind="webhook")
     return Listener(routes, f"{hooks}/", routes[hooks])
 
 

@@ -20,7 +20,7 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.codec import COLUMNS, decode, encode, storable
-from tenure.store.postgres.migrations import check_guards, migrate
+from tenure.store.postgres.migrations import check_guards, migrate, missing_guards
 from tenure.store.postgres.session import Session
 from tenure.store.sqlite import utc_now
 
@@ -29,6 +29,9 @@ _SPENT = "SELECT fingerprint, body_digest, outcome FROM spent_tokens WHERE finge
 # read after the lock is held, by a statement of its own: its snapshot has all that was committed before
 _BEGIN = b"BEGIN; SELECT position, hash FROM log_head WHERE id = 1 FOR UPDATE"
 _PAGE = 1000
+_KID = "(proof::json ->> 'kid')"
+# the clock may have gone back, so the times themselves are asked, too; the sum keeps the planner on the index on times
+_WALK_BEGINS = "SELECT coalesce(min(position + 0), 1) FROM events WHERE recorded_at >= ?"
 
 
 def open_log(url: str, projections: Sequence[tuple[str, str]] = ()) -> None:
@@ -59,6 +62,12 @@ def _writing(events: int, spending: int) -> str:
     spend = f"INSERT INTO spent_tokens {_rows(spending, 6)}" if spending else ""
     append = f"INSERT INTO events ({_ALL}) {_rows(events, len(COLUMNS) + 1)}" if events else ""
     return f"WITH spending AS ({spend}) {append}" if spend and append else spend or append
+
+
+def _lock(connection: Connection[tuple[Any, ...]]) -> "_Batch":
+    begun = connection.execute(_BEGIN, prepare=False)
+    begun.nextset()
+    return _Batch(*(begun.fetchone() or ()))
 
 
 def _roll_back(connection: Connection[Any]) -> None:
@@ -134,11 +143,19 @@ class PostgresLog:
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]:
         """Appends each of the batch or says why not, in one transaction; flushed when it returns."""
-        for request in batch:
-            storable(request)
+        return self.append_under_lock(lambda: batch)
+
+    def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
+        """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end.
+        It has 2 s between two statements; then the server ends the transaction, so that nobody else waits for it.
+        """
         connection = self.session.connection()
         try:
-            state = self._lock(connection, batch)
+            state = _lock(connection)
+            batch = decide()
+            for request in batch:
+                storable(request)
+            self._read(state, batch)
             results = [state.settle(request, self._clock()) for request in batch]
             self._write(state)
             for result in results:
@@ -151,17 +168,13 @@ class PostgresLog:
             raise
         return results
 
-    def _lock(self, connection: Connection[tuple[Any, ...]], batch: Sequence[Append]) -> _Batch:
-        begun = connection.execute(_BEGIN, prepare=False)
-        begun.nextset()
-        state = _Batch(*(begun.fetchone() or ()))
+    def _read(self, state: _Batch, batch: Sequence[Append]) -> None:
         asked = [(one.app_key, one.client_key, one.spend.fingerprint if one.spend else None) for one in batch]
         rows = self._execute(_reading(len(asked)), tuple(chain.from_iterable(asked))) if asked else ()
         for app_key, client_key, version, *spent in rows:
             state.versions[app_key, client_key] = version or 0
             if spent[0] is not None:
                 state.spent[spent[0]] = Spend(*spent)
-        return state
 
     def _write(self, state: _Batch) -> None:
         if state.events or state.spending:
@@ -185,6 +198,16 @@ class PostgresLog:
         position, digest = self._execute("SELECT position, hash FROM log_head WHERE id = 1").fetchone()
         return position, digest
 
+    def hash_at(self, position: int) -> str | None:
+        """The hash of the event at a position; None if there is none."""
+        row = self._execute("SELECT hash FROM events WHERE position = ?", (position,)).fetchone()
+        return row[0] if row else None
+
+    def kid_tenants(self, kid: str) -> list[str]:
+        """The client keys of every tenant that an event proved by this install key belongs to."""
+        sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
+        return [row[0] for row in self._execute(sql, (kid,))]
+
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""
         return self._paged({"app_key = ?": app_key, "client_key = ?": client_key, "position <= ?": until}, 0, -1)
@@ -196,27 +219,49 @@ class PostgresLog:
         kind: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        kid: str | None = None,
         after: int = 0,
         limit: int = -1,
     ) -> Iterator[Event]:
-        """Events oldest first, filtered; `since` and `until` as stored times, both included."""
-        return self._paged(
-            {"client_key = ?": client_key, "type = ?": kind, "recorded_at >= ?": since, "recorded_at <= ?": until},
-            after, limit,
-        )  # fmt: skip
+        """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
+        wanted = {
+            "client_key = ?": client_key, "type = ?": kind, f"{_KID} = ?": kid, "recorded_at >= ?": since,
+            "recorded_at <= ?": until,
+        }  # fmt: skip
+        return self._paged(wanted, after, limit)
 
     def _paged(self, wanted: dict[str, Any], after: int, limit: int) -> Iterator[Event]:
-        # by pages: a client holds a whole result in memory, and the log may be long
         given = {clause: value for clause, value in wanted.items() if value is not None}
+        return map(decode, self._rows(given, after, limit))
+
+    def _rows(self, given: dict[str, Any], after: int, limit: int) -> Iterator[tuple[Any, ...]]:
+        # by pages: a client holds a whole result in memory, and the log may be long
+        if "recorded_at >= ?" in given:
+            after = max(after, self._execute(_WALK_BEGINS, (given["recorded_at >= ?"],)).fetchone()[0] - 1)
         clauses = "".join(f" AND {clause}" for clause in given)
         sql = f"SELECT {_ALL} FROM events WHERE position > ?{clauses} ORDER BY position LIMIT ?"
         while limit:
             size = _PAGE if limit < 0 else min(_PAGE, limit)
             rows = self._execute(sql, (after, *given.values(), size)).fetchall()
-            yield from map(decode, rows)
+            yield from rows
             if len(rows) < size:
                 return
             after, limit = rows[-1][0], limit - size if limit > 0 else limit
+
+    def stored_rows(self) -> Iterator[tuple[bytes, ...]]:
+        """Every event's columns and hash as the bytes that are hashed, by position."""
+        for row in self._rows({}, 0, -1):
+            yield tuple(str(value).encode() for value in row)
+
+    def snapshot(self) -> None:
+        """What is read from here on, until it is closed, is as of one moment."""
+        self._execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # it holds no lock, so nobody waits for who thinks long between two statements
+        self._execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+    def missing_guards(self) -> list[str]:
+        """The names of triggers that are gone, changed or switched off."""
+        return missing_guards(self.session)
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
-from tenure.store.connection import UntrustedStoreError
+from tenure.store.connection import UntrustedStoreError, refuse_missing
 from tenure.store.postgres.session import Session
 
 _LOCK = 7_310_577_285  # any number that nobody else takes in this database
@@ -54,6 +54,11 @@ def _applied(session: Session) -> set[str]:
 
 def check_guards(session: Session) -> None:
     """Refuses a log whose triggers are gone, changed or switched off."""
+    refuse_missing(missing_guards(session))
+
+
+def missing_guards(session: Session) -> list[str]:
+    """The names of triggers that are gone, changed or switched off."""
     text = schema_of("events")
     bodies = dict(_FUNCTION.findall(text))
     wanted = {
@@ -65,8 +70,4 @@ def check_guards(session: Session) -> None:
         "JOIN pg_proc p ON p.oid = t.tgfoid WHERE c.oid IN (to_regclass('events'), to_regclass('log_head'), "
         "to_regclass('spent_tokens')) AND t.tgenabled = 'A' AND t.tgqual IS NULL AND cardinality(t.tgattr::int2[]) = 0"
     )
-    missing = sorted(name for name, *_ in wanted - {tuple(row) for row in rows})
-    if missing:
-        raise UntrustedStoreError(
-            f"the triggers {', '.join(missing)} are gone or changed: the log may be, too; restore a backup"
-        )
+    return sorted(name for name, *_ in wanted - {tuple(row) for row in rows})

@@ -43,6 +43,9 @@ _OPTIONS = (
 class UnreachableError(OSError):
     """No primary answers; `strerror` says so and holds no password."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 def parameters_of(url: str, *, bounded: bool = True, read_only: bool = False) -> dict[str, Any]:
     """The connection's parameters, or ValueError if the URL is none."""

@@ -1,5 +1,7 @@
+-- number is the order of commits: whoever reads on from a number misses nothing that commits later
 CREATE TABLE decisions (
-    decision TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    decision TEXT NOT NULL UNIQUE,
     at TEXT NOT NULL,
     kind TEXT NOT NULL,
     verdict TEXT NOT NULL,
@@ -12,13 +14,80 @@ CREATE TABLE decisions (
     status INTEGER NOT NULL,
     took_ms REAL NOT NULL,
     read_position INTEGER NOT NULL,
+    identifier TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    address_mark TEXT NOT NULL,
     facts TEXT NOT NULL
+) STRICT;
+CREATE INDEX decisions_at ON decisions (at);
+CREATE INDEX decisions_tenant ON decisions (client_key) WHERE client_key <> '';
+CREATE INDEX refused_number ON decisions (number) WHERE verdict = 'refused';
+CREATE INDEX refused_kind ON decisions (kind) WHERE verdict = 'refused';
+CREATE INDEX refused_reason ON decisions (reason) WHERE verdict = 'refused';
+CREATE INDEX refused_claimed ON decisions (claimed_client_key) WHERE verdict = 'refused';
+CREATE INDEX refused_path ON decisions (path) WHERE verdict = 'refused';
+CREATE INDEX refused_identifier ON decisions (identifier) WHERE verdict = 'refused' AND identifier <> '';
+CREATE INDEX refused_kid ON decisions (kid) WHERE verdict = 'refused' AND kid <> '';
+CREATE INDEX refused_address ON decisions (address_mark) WHERE verdict = 'refused';
+
+-- exact, by the hour; kept is how many of them are still rows of decisions
+CREATE TABLE counts (
+    hour TEXT NOT NULL,
+    client_key TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    counted INTEGER NOT NULL,
+    kept INTEGER NOT NULL,
+    PRIMARY KEY (hour, client_key, kind, verdict, reason)
 ) STRICT, WITHOUT ROWID;
 
+-- for ever, only growing: what /metrics shows. withdrawn: counted here, but answered otherwise (and counted there too)
+CREATE TABLE totals (
+    kind TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    counted INTEGER NOT NULL,
+    kept INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL,
+    dropped INTEGER NOT NULL,
+    took_ms REAL NOT NULL,
+    within_1 INTEGER NOT NULL,
+    within_5 INTEGER NOT NULL,
+    within_25 INTEGER NOT NULL,
+    within_100 INTEGER NOT NULL,
+    within_250 INTEGER NOT NULL,
+    within_1000 INTEGER NOT NULL,
+    within_5000 INTEGER NOT NULL,
+    PRIMARY KEY (kind, verdict, reason)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE upstream (
+    status INTEGER PRIMARY KEY,
+    answers INTEGER NOT NULL
+) STRICT;
+
+-- how many refusals of a reason may be kept just now, and of all ('')
+CREATE TABLE room (
+    reason TEXT PRIMARY KEY,
+    room REAL NOT NULL,
+    at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- a webhook is claimed by who passes it on, until it is taken or the claim ends
 CREATE TABLE deliveries (
     client_key TEXT NOT NULL,
     identifier TEXT NOT NULL,
-    taken_at REAL NOT NULL,
+    taken_at REAL,
+    claimed_until REAL NOT NULL,
+    decision TEXT NOT NULL,
     PRIMARY KEY (client_key, identifier)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_taken_at ON deliveries (taken_at);
+
+CREATE TABLE failed_tokens (
+    address_mark TEXT NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+CREATE INDEX failed_tokens_address ON failed_tokens (address_mark, at);
+CREATE INDEX failed_tokens_at ON failed_tokens (at);

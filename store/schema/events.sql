@@ -13,6 +13,9 @@ CREATE TABLE events (
     UNIQUE (app_key, client_key, version)
 ) STRICT;
 CREATE INDEX events_recorded_at ON events (recorded_at);
+CREATE INDEX events_client_key ON events (client_key);
+CREATE INDEX events_type ON events (type);
+CREATE INDEX events_kid ON events (json_extract(proof, '$.kid')) WHERE json_extract(proof, '$.kid') IS NOT NULL;
 
 CREATE TABLE log_head (
     id INTEGER PRIMARY KEY CHECK (id = 1),

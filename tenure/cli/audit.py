@@ -1,21 +1,22 @@
 """Audit: tenants and events, now or as of then. Reads only; needs no key."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from tenure.cli.follow import follow as follow_rows
 from tenure.cli.output import emit, fail, moment, reading, table
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
 from tenure.projections.security_context import as_of
-from tenure.settings import StoreSettings, load
-from tenure.store.codec import COLUMNS
-from tenure.store.decisions import SqliteDecisions
+from tenure.projections.shown import event_fields, tenant_fields
 from tenure.stores import Log
 
 MAX_POSITION = (1 << 63) - 1
+_COLUMNS = ("position", "recorded_at", "type", "client_key", "version", "why")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 At = Annotated[str | None, typer.Option("--at", help="As of a time: ISO 8601 with zone, or an age such as 12h.")]
@@ -24,41 +25,16 @@ Position = Annotated[
 ]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Client key, site, URL or installation id.")]
 
-tenant_app = typer.Typer(no_args_is_help=True, help="Tenants, now or then.")
-
-
-def tenant_fields(tenant: Tenant) -> dict[str, Any]:
-    """A tenant as it is shown; never a secret."""
-    return {
-        "app_key": tenant.app_key,
-        "client_key": tenant.client_key,
-        "installed": tenant.installed,
-        "enabled": tenant.enabled,
-        "base_url": tenant.base_url,
-        "display_url": tenant.display_url,
-        "product_type": tenant.product_type,
-        "installation_id": tenant.installation_id,
-        "version": tenant.version,
-        "position": tenant.position,
-        "secret_fingerprint": tenant.secret.fingerprint,
-        "secret_position": tenant.secret.position,
-        "installed_at": tenant.installed_at,
-        "uninstalled_at": tenant.uninstalled_at or None,
-        "erased_at": tenant.erased_at or None,
-    }
-
-
-def event_fields(event: Event) -> dict[str, Any]:
-    """An event as it is shown; secrets and personal fields are sealed in it."""
-    fields = {name: getattr(event, name) for name in (*COLUMNS, "hash") if name != "token_fingerprint"}
-    fields["changed"] = asdict(event.changed) if event.changed else None
-    fields["data"] = {name: value for name, value in asdict(event.data).items() if value}
-    return fields
+tenant_app = typer.Typer(no_args_is_help=True, help="Tenants, now or then. Example: tenure tenant list")
 
 
 def one_tenant(log: Log, name: str) -> Tenant:
     """The tenant of a name; exit 1 if there is none, 2 with the list if there are several."""
-    found = tenants.find(log.connection, name)
+    return only(tenants.find(log.connection, name), name)
+
+
+def only(found: Sequence[Tenant], name: str) -> Tenant:
+    """The one tenant that was found by a name, or exit as `one_tenant` does."""
     if not found:
         raise fail(f"no tenant {name} is known (see: tenure tenant list)", 1)
     if len(found) > 1:
@@ -68,10 +44,15 @@ def one_tenant(log: Log, name: str) -> Tenant:
 
 
 @tenant_app.command("list")
-def tenant_list(as_json: Json = False) -> None:
-    """All tenants, newest first."""
+def tenant_list(
+    kid: Annotated[str | None, typer.Option(help="Only those that this install key ever touched.")] = None,
+    as_json: Json = False,
+) -> None:
+    """All tenants, newest first. Example: tenure tenant list --json"""
     with reading() as log:
-        rows = [tenant_fields(tenant) for tenant in tenants.listing(log.connection)]
+        touched = set(log.kid_tenants(kid)) if kid is not None else None
+        found = [t for t in tenants.listing(log.connection) if touched is None or t.client_key in touched]
+        rows = [tenant_fields(tenant) for tenant in found]
     table(rows, ("client_key", "base_url", "installed", "enabled", "version", "position"), as_json)
 
 
@@ -97,47 +78,42 @@ def events(
     kind: Annotated[str | None, typer.Option("--type", help="Only this type: installed, enabled, …")] = None,
     since: Annotated[str | None, typer.Option(help="From this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this time.")] = None,
-    after: Annotated[int, typer.Option(help="Only later positions.", min=0, max=MAX_POSITION)] = 0,
+    kid: Annotated[str | None, typer.Option(help="Only what this install key proved.")] = None,
+    after: Annotated[int | None, typer.Option(help="Only later positions.", min=0, max=MAX_POSITION)] = None,
     limit: Annotated[int, typer.Option(help="At most so many; -1: all.", min=-1, max=MAX_POSITION)] = -1,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as events come; from the head, or --after.")] = False,
     as_json: Json = False,
 ) -> None:
     """The log, oldest first. Example: tenure events --tenant acme.atlassian.net --since 28d"""
     with reading() as log:
-        found = log.read(
-            client_key=one_tenant(log, tenant).client_key if tenant else None,
-            kind=kind,
-            since=moment(since) if since else None,
-            until=moment(until) if until else None,
-            after=after,
-            limit=limit,
-        )
+        asked = partial(
+            log.read, client_key=one_tenant(log, tenant).client_key if tenant else None, kind=kind, kid=kid,
+            since=moment(since) if since else None, until=moment(until) if until else None,
+        )  # fmt: skip
+        if follow:
+            start = log.head()[0] if after is None else after
+            follow_rows(lambda last: [(e.position, _line(e)) for e in asked(after=last)], start, _COLUMNS, as_json)
+            return
+        found = asked(after=after or 0, limit=limit)
         if as_json:
             for event in found:
                 emit(event_fields(event), True)
             return
-        rows = [event_fields(event) | {"why": event.changed.cause if event.changed else ""} for event in found]
-    table(rows, ("position", "recorded_at", "type", "client_key", "version", "why"), False)
+        rows = [_line(event) for event in found]
+    table(rows, _COLUMNS, False)
 
 
-def event(number: Annotated[int, typer.Argument(metavar="N", min=1, max=MAX_POSITION)], as_json: Json = False) -> None:
-    """One event, by its position."""
+def _line(event: Event) -> dict[str, Any]:
+    return event_fields(event) | {"why": event.changed.cause if event.changed else ""}
+
+
+def event(
+    number: Annotated[int, typer.Argument(metavar="N", help="The event's position.", min=1, max=MAX_POSITION)],
+    as_json: Json = False,
+) -> None:
+    """One event, by its position. Example: tenure event 1 --json"""
     with reading() as log:
         found = next(log.read(after=number - 1, limit=1), None)
     if found is None or found.position != number:
         raise fail(f"there is no event {number}", 1)
     emit(event_fields(found), as_json)
-
-
-def decisions(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's.")] = None,
-    verdict: Annotated[str | None, typer.Option(help="accepted or refused.")] = None,
-    limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 100,
-    as_json: Json = False,
-) -> None:
-    """The newest decisions, with the reason of each refusal."""
-    with reading() as log:
-        client_key = one_tenant(log, tenant).client_key if tenant else None
-        store = SqliteDecisions(load(StoreSettings).beside("decisions"), read_only=True)
-        rows = store.read(client_key=client_key, verdict=verdict, limit=limit)
-        store.close()
-    table(list(rows), ("at", "kind", "verdict", "reason", "client_key", "path", "status", "decision"), as_json)

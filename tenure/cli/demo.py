@@ -8,21 +8,23 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from pysqlite3 import DatabaseError
 
 from tenure.cli.output import fail
+from tenure.cli.rig import sent_by
 from tenure.service import Service
 from tenure.simulator.attacker import Attacker
 from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
+from tenure.simulator.stories.stage import LATER, PASSED, REFUSED, Stage, Step
 from tenure.store.connection import UntrustedStoreError, connect
-from tenure.store.vault import new_master_key
+from tenure.store.masters import new_master_key
 
 APP_KEY = "com.example.demo"
 
@@ -81,85 +83,72 @@ def _leave(folder: Path, log: Path) -> None:
 
 
 def _tell(service: Service, keys: KeyHost, receiver: Receiver) -> bool:
-    teller = _Teller()
-    with Site(
-        "https://app.example.com",
-        app_key=APP_KEY,
-        key_host=keys,
-        base_url="https://acme.atlassian.net",
-        connect_url=service.url,
-    ) as site:
-        _life(teller, site, service)
-        _attacks(teller, site)
-        _end(teller, site, receiver)
-    return teller.right
+    stage = Stage(
+        partial(Site, "https://app.example.com", app_key=APP_KEY, key_host=keys, connect_url=service.url), tell=_say
+    )
+    with stage.site(base_url="https://acme.atlassian.net") as site:
+        _life(stage, site, service)
+        _attacks(stage, site)
+        _end(stage, site, receiver)
+    return stage.right
 
 
-class _Teller:
-    """Says what is sent, what comes back, and whether it is what should."""
-
-    def __init__(self) -> None:
-        self.right = True
-
-    def chapter(self, title: str) -> None:
-        typer.echo(f"\n{title}")
-
-    def step(self, what: str, status: int, expected: int, means: str) -> None:
-        good = status == expected
-        self.right &= good
-        typer.echo(f"  {'✓' if good else '✗'} {what:<62} {status}  {means}")
-
-    def call(self, what: str, send: Callable[[], Sent], expected: int, means: str) -> Sent:
-        sent = send()
-        self.step(what, sent.status, expected, means)
-        return sent
+def _say(step: Step) -> None:
+    means = step.means if step.right else f"expected {step.expected}"
+    typer.echo(f"  {'✓' if step.right else '✗'} {step.what:<62} {step.status}  {means}")
 
 
-def _life(teller: _Teller, site: Site, service: Service) -> None:
-    teller.chapter("An admin of acme.atlassian.net installs the app")
-    teller.call("webhook before any install", site.webhook, 401, "no secret is known: refused")
-    teller.call("installed, RS256 by Atlassian's key", site.install, 204, "the first event; the secret is sealed")
-    teller.call("enabled, HS256 by the new secret", site.enable, 204, "the second event")
-    teller.chapter("The site calls")
-    teller.call("webhook jira:issue_created", site.webhook, 200, "checked and passed on to the app")
-    again = teller.call("another webhook", lambda: site.webhook(identifier="wh-1"), 200, "passed on")
-    teller.call("the same again, as Jira retries", lambda: site.resend(again), 204, "a duplicate: not passed on twice")
-    teller.step("a page load, asked for by the proxy", _page(site, service), 200, "X-Tenure-Client-Key says who")
-    teller.chapter("Jira rotates the secret")
+def _chapter(title: str) -> None:
+    typer.echo(f"\n{title}")
+
+
+def _life(stage: Stage, site: Site, service: Service) -> None:
+    _chapter("An admin of acme.atlassian.net installs the app")
+    stage.call("webhook before any install", site.webhook, REFUSED, "no secret is known: refused")
+    stage.call("installed, RS256 by Atlassian's key", site.install, means="the first event; the secret is sealed")
+    stage.call("enabled, HS256 by the new secret", site.enable, means="the second event")
+    _chapter("The site calls")
+    stage.traffic("webhook jira:issue_created", site, means="checked and passed on to the app")
+    again = stage.call("another webhook", lambda: site.webhook(identifier="wh-1"), PASSED, "passed on")
+    stage.call("the same again, as Jira retries", lambda: site.resend(again), means="a duplicate: not passed on twice")
+    stage.call("a page load, asked for by the proxy", _page(site, service), PASSED, "X-Tenure-Client-Key says who")
+    _chapter("Jira rotates the secret")
     old = site.secret
-    teller.call("installed again, with a new secret", site.rotate, 204, "in force from this answer on")
-    teller.call("webhook signed with the old secret", lambda: site.webhook(secret=old), 425, "come again: Jira retries")
-    teller.call("webhook signed with the new one", site.webhook, 200, "passed on")
+    stage.call("installed again, with a new secret", site.rotate, means="in force from this answer on")
+    stage.call(
+        "webhook signed with the old secret", lambda: site.webhook(secret=old), LATER, "come again: Jira retries"
+    )
+    stage.traffic("webhook signed with the new one", site, means="passed on")
 
 
-def _page(site: Site, service: Service) -> int:
+def _page(site: Site, service: Service) -> Callable[[], Sent]:
     token = site.page_token("GET", "/panel", "issue=DEMO-1")
     headers = {"X-Original-Method": "GET", "X-Original-URI": f"/panel?issue=DEMO-1&jwt={token}"}
-    return httpx.get(f"{service.internal_url}/forward-auth", headers=headers, trust_env=False).status_code
+    return lambda: sent_by("GET", f"{service.internal_url}/forward-auth", headers, token)
 
 
-def _attacks(teller: _Teller, site: Site) -> None:
-    teller.chapter("A stranger tries")
-    attacker = Attacker(site)
-    teller.call("installed, unsigned, with a secret of his own", attacker.unsigned_install, 401, "refused")
-    teller.call("installed, HS256 by the secret in its own body", attacker.self_signed_install, 401, "refused")
-    teller.call("installed, RS256 by a key nobody knows", attacker.unknown_key_install, 401, "refused")
-    captured = site.install()
-    teller.call(
-        "a captured token with another secret", lambda: attacker.captured_install(captured), 401, "spent: refused"
+def _attacks(stage: Stage, site: Site) -> None:
+    _chapter("A stranger tries")
+    stranger = Attacker(site)
+    stage.call("installed, unsigned, with a secret of his own", stranger.unsigned_install, REFUSED, "refused")
+    stage.call("installed, HS256 by the secret in its own body", stranger.self_signed_install, REFUSED, "refused")
+    stage.call("installed, RS256 by a key nobody knows", stranger.unknown_key_install, REFUSED, "refused")
+    sent = site.install()
+    stage.call(
+        "a captured token with another secret", lambda: stranger.captured_install(sent), REFUSED, "spent: refused"
     )
-    teller.call("a webhook signed by himself", attacker.own_webhook, 401, "refused")
-    teller.call("and the honest site, after all that", site.webhook, 200, "passed on, as before")
+    stage.call("a webhook signed by himself", stranger.own_webhook, REFUSED, "refused")
+    stage.traffic("and the honest site, after all that", site, means="passed on, as before")
 
 
-def _end(teller: _Teller, site: Site, receiver: Receiver) -> None:
-    teller.chapter("The admin uninstalls, and returns")
-    teller.call("uninstalled", site.uninstall, 204, "marked, not deleted")
-    teller.call("webhook after that", site.webhook, 401, "the kept secret lets no traffic in")
-    teller.call("disabled, arriving late", site.disable, 204, "acknowledged; revives nothing")
-    teller.call("installed: the return", site.rotate, 204, "the same tenant, its history whole")
-    teller.call("enabled", site.enable, 204, "")
-    teller.call("webhook", site.webhook, 200, f"passed on; the app has had {len(receiver.received) + 1} in all")
+def _end(stage: Stage, site: Site, receiver: Receiver) -> None:
+    _chapter("The admin uninstalls, and returns")
+    stage.call("uninstalled", site.uninstall, means="marked, not deleted")
+    stage.call("webhook after that", site.webhook, REFUSED, "the kept secret lets no traffic in")
+    stage.call("disabled, arriving late", site.disable, means="acknowledged; revives nothing")
+    stage.call("installed: the return", site.rotate, means="the same tenant, its history whole")
+    stage.call("enabled", site.enable)
+    stage.traffic("webhook", site, means=f"passed on; the app has had {len(receiver.received) + 1} in all")
 
 
 def _wait(service: Service) -> None:

@@ -1,16 +1,23 @@
 """The command `tenure`."""
 
+from typing import Any
+
 import typer
+from typer.main import get_command
 
 from tenure import __version__
-from tenure.cli import audit, demo, operate
+from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
+from tenure.cli import log as log_commands
+from tenure.cli.help import tidy
+from tenure.cli.output import fail
 from tenure.cli.serve import serve
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="The event-sourced front door of a Jira app.",
+    help="The event-sourced front door of a Jira app. Example: tenure demo Example: tenure serve --port 8000 "
+    "Example: tenure decisions --verdict refused",
 )
 
 
@@ -24,21 +31,38 @@ def _version(asked: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """The event-sourced front door of a Jira app."""
+    pass
 
 
 app.command(rich_help_panel="Serve")(serve)
 app.command(rich_help_panel="Serve")(demo.demo)
+app.add_typer(stories.simulate_app, name="simulate", rich_help_panel="Serve")
 app.command(rich_help_panel="Serve")(operate.sign)
 app.command(rich_help_panel="Serve")(operate.qsh)
 app.add_typer(audit.tenant_app, name="tenant", rich_help_panel="Audit")
 app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
-app.command(rich_help_panel="Audit")(audit.decisions)
-app.add_typer(operate.keys_app, name="keys", rich_help_panel="Operate")
+app.command(rich_help_panel="Audit")(decisions.decisions)
+app.command(rich_help_panel="Audit")(investigate.explain)
+app.command(rich_help_panel="Audit")(investigate.diagnose)
+app.command(rich_help_panel="Audit")(investigate.measured)
+app.command(rich_help_panel="Audit")(export.export)
+app.command(rich_help_panel="Operate")(doctor.doctor)
+app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
+app.command(rich_help_panel="Operate")(backup.backup)
+app.command(rich_help_panel="Operate")(erase.erase)
+app.add_typer(keys.keys_app, name="keys", rich_help_panel="Operate")
 app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")
+
+
+def command_tree() -> Any:
+    """All commands, laid out as the help shows them."""
+    return tidy(get_command(app))
 
 
 def main() -> None:
     """Runs the command line."""
-    app()
+    try:
+        command_tree()(prog_name="tenure")
+    except OverflowError:
+        raise SystemExit(fail("a number is larger than any position of a log", 2).exit_code) from None

@@ -1,49 +1,36 @@
-"""Operate: keys and API tokens; and the two commands that need a secret or none: sign and qsh."""
+"""Operate: API tokens; and the two commands that need a secret or none: sign and qsh."""
 
-import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
+from tenure.api.evidence import clean
+from tenure.api.recorder import new_id
 from tenure.api.signing import SigningError, choose, sign_for
 from tenure.cli.audit import Json, TenantName
 from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
-from tenure.domain.qsh import canonical_request, request_hash
+from tenure.domain.decisions import Decision, Entry
+from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
+from tenure.domain.qsh_doctor import diagnose_hash
+from tenure.domain.tenant import Tenant
+from tenure.domain.times import stored_at
+from tenure.house import open_vault
+from tenure.operators import note, who
 from tenure.projections import tenants
 from tenure.settings import KeySettings, StoreSettings
+from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.tokens import SCOPES, ApiTokens
-from tenure.store.vault import new_master_key
-from tenure.wiring import open_vault
+from tenure.stores import log_of, prepare_log
 
-keys_app = typer.Typer(no_args_is_help=True, help="The master key.")
-tokens_app = typer.Typer(no_args_is_help=True, help="API tokens.")
-
-
-@keys_app.command("create")
-def keys_create(
-    file: Annotated[Path | None, typer.Argument(help="Write it to this new file, 0600.")] = None, as_json: Json = False
-) -> None:
-    """A new master key. Example: tenure keys create master.key"""
-    key = new_master_key()
-    if file is None:
-        emit({"key": key}, True) if as_json else typer.echo(key)
-        return
-    try:
-        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise fail(f"{file}: {error.strerror}; a key is never written over a file that exists", 2) from None
-    with os.fdopen(handle, "w") as out:
-        out.write(key + "\n")
-    emit({"file": str(file)}, True) if as_json else typer.echo(f"wrote {file}; set TENURE_MASTER_KEY_FILE={file}")
+tokens_app = typer.Typer(no_args_is_help=True, help="API tokens. Example: tenure tokens create backend --scope sign")
 
 
 @tokens_app.command("create")
 def tokens_create(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")],
     scope: Annotated[list[str], typer.Option("--scope", help=f"One of {', '.join(SCOPES)}; may be repeated.")],
     days: Annotated[int, typer.Option(help="Days until it ends.", min=1, max=3650)] = 365,
     as_json: Json = False,
@@ -56,6 +43,7 @@ def tokens_create(
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         try:
             token, entry = store.create(name, tuple(sorted(set(scope))), days)
+            _note("tokens.created", name=name, scopes=list(entry.scopes), expires_at=entry.expires_at)
         except ValueError as error:
             raise fail(str(error), 2) from None
         finally:
@@ -65,7 +53,7 @@ def tokens_create(
 
 @tokens_app.command("list")
 def tokens_list(as_json: Json = False) -> None:
-    """All API tokens; never the tokens themselves."""
+    """All API tokens; never the tokens themselves. Example: tenure tokens list"""
     with guarded():
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         rows = [
@@ -78,12 +66,16 @@ def tokens_list(as_json: Json = False) -> None:
 
 
 @tokens_app.command("revoke")
-def tokens_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: Json = False) -> None:
-    """Ends an API token at once."""
+def tokens_revoke(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")], as_json: Json = False
+) -> None:
+    """Ends an API token at once. Example: tenure tokens revoke backend"""
     with guarded():
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         found = store.revoke(name)
         store.close()
+        if found:
+            _note("tokens.revoked", name=name)
     if not found:
         raise fail(f"there is no token named {name}", 1)
     emit({"name": name, "revoked": True}, True) if as_json else typer.echo(f"revoked {name}")
@@ -91,17 +83,22 @@ def tokens_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], as_json:
 
 def sign(
     name: TenantName,
-    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")],
     url: Annotated[str, typer.Argument(metavar="URL", help="Below the site's base URL, or a path.")],
     as_json: Json = False,
 ) -> None:
     """A token for a call to a site. Example: tenure sign acme.atlassian.net GET /rest/api/3/myself"""
+    settings, now = settings_of(KeySettings), time.time()
     with reading() as log:
-        vault = open_vault(settings_of(KeySettings))
+        vault = open_vault(settings)
+        tenant: Tenant | None = None
         try:
-            tenant = choose(tenants.find(log.connection, name), name)
-            outgoing = sign_for(tenant, vault, method, url, int(time.time()))
+            found = tenants.find(log.connection, name)
+            tenant = choose([t for t in found if settings.app_key in ("", t.app_key)], name)
+            outgoing = sign_for(tenant, vault, method, url, int(now))
+            _record_sign(settings, tenant, method, url, None)
         except SigningError as error:
+            _record_sign(settings, tenant, method, url, error)
             raise fail(str(error), 1 if error.status == 404 else 2) from None
         finally:
             vault.close()
@@ -112,18 +109,62 @@ def sign(
         typer.echo(f"{outgoing.token} {ends} {tenant.base_url}")
 
 
+def _record_sign(
+    settings: KeySettings, tenant: Tenant | None, method: str, url: str, error: SigningError | None
+) -> None:
+    """A decision of kind `sign`, as `POST /sign` records one; who signed and where stands in its detail."""
+    open_decisions(settings.beside("decisions"))
+    store = SqliteDecisions(settings.beside("decisions"))
+    try:
+        made = Decision(
+            decision=new_id(),
+            at=stored_at(time.time()),
+            kind="sign",
+            verdict="refused" if error else "accepted",
+            reason=error.reason.value if error else "",
+            detail=clean(f"command line, by {'@'.join(who())}"),
+            client_key=tenant.client_key if tenant else "",
+            claimed_client_key="",
+            method=clean(method, 20),
+            path=clean(urlsplit(url).path),
+            status=error.status if error else 200,
+            took_ms=0.0,
+            read_position=tenant.position if tenant else 0,
+        )
+        store.record([Entry(made)])
+    finally:
+        store.close()
+
+
+def _note(what: str, **particulars: Any) -> None:
+    settings = settings_of(StoreSettings)
+    prepare_log(settings)
+    log = log_of(settings, read_only=False)
+    try:
+        note(log, settings.app_key, what, **particulars)
+    finally:
+        log.close()
+
+
 def qsh(
-    method: Annotated[str, typer.Argument(metavar="METHOD")],
-    url: Annotated[str, typer.Argument(metavar="URL")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="As the caller addressed it, or only path and query.")],
     base_url: Annotated[str, typer.Option("--base-url", help="The base URL whose path is stripped.")] = "",
     expect: Annotated[str | None, typer.Option("--expect", help="A hash to compare; exit 1 if it differs.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The canonical request and its hash. Example: tenure qsh GET '/rest/api/3/search?jql=x' --base-url …/wiki"""
+    """The canonical request and its hash. Example: tenure qsh GET '/wiki/search?q=x' --base-url https://a.atlassian.net/wiki"""
     parts, base = urlsplit(url), urlsplit(base_url).path
     canonical = canonical_request(method, parts.path, parts.query, base)
     digest = request_hash(method, parts.path, parts.query, base)
-    found = {"canonical": canonical, "qsh": digest}
-    emit(found if expect is None else found | {"matches": expect == digest}, as_json)
-    if expect is not None and expect != digest:
+    found: dict[str, Any] = {"canonical": canonical, "qsh": digest}
+    if expect is not None:
+        wrong = diagnose_hash(expect, method, parts.path, parts.query, base)
+        right = expect in accepted_hashes(method, parts.path, parts.query, base)
+        found |= {"matches": right, "mistakes": [mistake.code for mistake in wrong]}
+        if not right:
+            found["why"] = " ".join(mistake.sentence for mistake in wrong) or "No known mistake gives this hash."
+            found["next"] = wrong[0].next if wrong else "Have the sender print the text that it hashed."
+    emit(found, as_json)
+    if not found.get("matches", True):
         raise typer.Exit(1)

@@ -1,22 +1,22 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
-import re
+import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
 import typer
 
+from tenure.domain.questions import stored_time
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
 from tenure.stores import Log, database_errors, log_of, sentence_of
 
 S = TypeVar("S", bound=StoreSettings)
-_AGE = re.compile(r"(\d+)([smhdw])\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def fail(message: str, status: int) -> typer.Exit:
@@ -73,10 +73,11 @@ def emit(value: Mapping[str, Any], as_json: bool) -> None:
         return
     width = max(map(len, value))
     for name, item in value.items():
-        typer.echo(f"{name:<{width}}  {_plain(item)}")
+        typer.echo(f"{name:<{width}}  {plain(item)}")
 
 
-def _plain(item: Any) -> str:
+def plain(item: Any) -> str:
+    """A value as one line of text that is safe on a terminal."""
     if isinstance(item, bool):
         return "yes" if item else "no"
     text = item if isinstance(item, str) else orjson.dumps(item).decode()
@@ -84,26 +85,62 @@ def _plain(item: Any) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
-    """Many objects: JSON lines whole, or aligned columns."""
+def paragraph(text: str, first: str, then: str) -> None:
+    """A text wrapped to the terminal (whole lines where there is none), `first` and `then` before its lines."""
+    width = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() else 0
+    text = plain(text)
+    if width < 60:
+        typer.echo(f"{first}{text}".rstrip())
+        return
+    lines = textwrap.wrap(text, width - len(then) - 1, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        typer.echo(f"{then if number else first}{line}".rstrip())
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], as_json: bool, *, header: bool = True) -> None:
+    """Many objects: JSON lines whole, or aligned columns, numbers to the right."""
     if as_json:
         for row in rows:
             emit(row, True)
         return
-    cells = [columns, *[tuple(_plain(row[name]) for name in columns) for row in rows]]
+    if not rows and header:
+        typer.echo("nothing found", err=True)
+        return
+    cells = [*([columns] if header else []), *[tuple(plain(row[name]) for name in columns) for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    numeric = [all(_is_number(row[name]) for row in rows) for name in columns]
     for line in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        shown = zip(line, widths, numeric, strict=True)
+        typer.echo(
+            "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in shown).rstrip()
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@contextmanager
+def progress(as_json: bool = False) -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows how far something is: one line on standard error, on a terminal only."""
+    shown = sys.stderr.isatty() and not as_json
+
+    def say(text: str) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[K{plain(text)}")
+            sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def moment(text: str) -> str:
     """A time as stored, from ISO 8601 with zone or an age such as 12h, 28d; exit 2 if it is neither."""
-    age = _AGE.match(text)
     try:
-        when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else datetime.fromisoformat(text)
-        stored = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except (ValueError, OverflowError):
-        raise fail(f"{text} is no time: write 2026-01-31T08:00:00Z or an age such as 12h, 28d", 2) from None
-    if when.tzinfo is None:
-        raise fail(f"{text} lacks a time zone: add Z or an offset such as +02:00", 2)
-    return stored
+        return stored_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise fail(str(error), 2) from None

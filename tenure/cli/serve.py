@@ -22,7 +22,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Public listener's port.", min=0, max=65535)] = 8000,
     internal_host: Annotated[str, typer.Option(help="Internal listener's address.")] = "127.0.0.1",
     internal_port: Annotated[
-        int | None, typer.Option(help="Internal listener's port. [default: port + 1]", min=0, max=65535)
+        int | None, typer.Option(help="Internal listener's port (default: port + 1).", min=0, max=65535)
     ] = None,
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
 ) -> None:
@@ -41,6 +41,8 @@ def serve(
     os.environ[wiring.INTERNAL_PORT] = str(internal.getsockname()[1])
     if internal.getsockname()[1] == number:
         raise fail("the two listeners need two ports", 2)
+    with guarded():
+        wiring.started(settings)
     log.info("serving", public=_name(public), internal=_name(internal), workers=workers, base_url=settings.base_url)
     config = uvicorn.Config("tenure.worker:application", factory=True, workers=workers, **server_settings())
     if workers == 1:

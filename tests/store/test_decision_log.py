@@ -1,81 +1,352 @@
-"""The decision log: what is recorded is read, webhooks taken are known, old decisions go."""
+"""The decision log: what is recorded is read, counted exactly and kept within bounds; webhooks go on once."""
 
 import stat
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tenure.domain.decisions import Decision, Delivery
-from tenure.store import decisions
+from tenure.domain.decisions import Amended, Claim, Count, Decision, Entry, Facts, FailedToken, Fate, Outcome, Wanted
+from tenure.domain.times import stored_at
+from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import SqliteDecisions, open_decisions
+from tenure.store.decision_reads import page_sql, plain_fields
+from tenure.store.decisions import SqliteDecisions, facts_text, open_decisions
+from tenure.store.keeper import Keeper, Retention
+from tenure.store.masters import GivenMaster
+from tenure.store.vault import Vault
+from tenure.store.veil import Veil
+
+DAY = "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[SqliteDecisions]:
-    """An empty decision log."""
+    """An empty decision log, with the app's own veil."""
     open_decisions(tmp_path / "decisions.db")
-    opened = SqliteDecisions(tmp_path / "decisions.db")
+    vault = Vault(tmp_path / "keys.db", GivenMaster(b"k" * 32))
+    opened = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app"))
     yield opened
     opened.close()
+    vault.close()
 
 
-def decision(number: int, *, client_key: str = "a", verdict: str = "accepted") -> Decision:
+def decision(number: int, *, at: str = DAY, **fields: Any) -> Decision:
     """A decision whose id sorts by its number."""
+    plain = {"kind": "webhook", "verdict": "accepted", "reason": "", "client_key": "a"} | fields
+    if plain["reason"]:
+        plain["verdict"] = "refused"
     return Decision(
-        f"d{number:06}", "2026", "webhook", verdict, "", "", client_key, "claimed", "POST", "/x", 204, 1.5, number
-    )
+        decision=f"d{number:06}", at=at, detail="", claimed_client_key=plain.pop("claimed", "claimed"), method="POST",
+        path=plain.pop("path", "/x"), status=204, took_ms=1.5, read_position=number, **plain,
+    )  # fmt: skip
+
+
+def entries(*decisions: Decision) -> list[Entry]:
+    """The decisions on their way."""
+    return [Entry(found) for found in decisions]
+
+
+def ids(log: SqliteDecisions, wanted: Wanted | None = None, **options: Any) -> list[int]:
+    """The numbers of the decisions of a page."""
+    return [int(found.decision.decision[1:]) for found in log.page(wanted, **options)]
 
 
 def test_what_is_recorded_is_read(log: SqliteDecisions) -> None:
-    """Decisions come back whole, the newest of them, oldest first, filtered by client and verdict."""
-    log.record([decision(1), decision(2, client_key="b"), decision(3, verdict="refused")])
-    assert [row["decision"] for row in log.read()] == ["d000001", "d000002", "d000003"]
+    """A decision comes back whole, its facts too, by its id and in pages of either order."""
+    facts = Facts(purpose="traffic", now=1.5, iat=0, exp=2, aud=(), expected_qsh=("a", "b"), identifier="i", kid="k")
+    log.record(entries(decision(1), decision(2, facts=facts), decision(3, reason="expired")))
+    found = log.one("d000002")
+    assert found is not None
+    assert found.decision == decision(2, facts=facts)
+    assert log.one("d000009") is None
+    assert ids(log) == [3, 2, 1]
+    assert ids(log, newest_first=False, limit=2) == [1, 2]
     assert [row["decision"] for row in log.read(limit=2)] == ["d000002", "d000003"]
-    assert [row["decision"] for row in log.read(client_key="a")] == ["d000001", "d000003"]
-    assert [row["decision"] for row in log.read(client_key="a", verdict="refused")] == ["d000003"]
-    assert Decision(**log.read(limit=1)[0]) == decision(3, verdict="refused")
 
 
-def test_a_result_for_each_of_a_batch(log: SqliteDecisions) -> None:
-    """A batch of decisions and deliveries has as many results; recording one again changes nothing."""
-    assert log.record([decision(1), Delivery("a", "i"), decision(1)]) == [None, None, None]
-    assert log.record([]) == []
-    assert len(log.read()) == 1
+@given(st.builds(Facts))
+def test_facts_survive_their_text(facts: Facts) -> None:
+    """Whatever the facts are, their text gives them back; what is empty costs nothing."""
+    from tenure.store.decision_reads import _FACTS  # noqa: PLC0415
+
+    kept = replace(facts, identifier="", kid="", address_mark="")
+    if kept.now == kept.now and abs(kept.now) != float("inf"):
+        assert _FACTS.validate_json(facts_text(kept)) == kept
+    assert facts_text(Facts()) == "{}"
 
 
-def test_a_webhook_taken_is_known_by_tenant_and_identifier(log: SqliteDecisions) -> None:
-    """The same identifier of another tenant is another webhook."""
-    assert not log.taken("a", "i")
-    log.record([Delivery("a", "i"), Delivery("a", "i")])
+CROWD = [
+    decision(1, client_key="a", at="2026-01-01T01:00:00.000000Z"),
+    decision(2, client_key="b", at="2026-01-01T02:00:00.000000Z", facts=Facts(identifier="i2")),
+    decision(3, client_key="", claimed="c", reason="expired", at="2026-01-01T03:00:00.000000Z", facts=Facts(kid="k3")),
+    decision(4, client_key="", claimed="c", reason="token_missing", path="/y", at="2026-01-01T04:00:00.000000Z",
+             kind="forward-auth", facts=Facts(identifier="i4", address="10.0.0.4")),
+]  # fmt: skip
+
+FILTERS: dict[str, tuple[dict[str, str], list[int], str]] = {
+    "tenant": ({"client_key": "a"}, [1], "decisions_tenant"),
+    "since": ({"since": "2026-01-01T03:00:00.000000Z"}, [4, 3], "decisions_at"),
+    "until": ({"until": "2026-01-01T02:00:00.000000Z"}, [2, 1], "decisions_at"),
+    "refused": ({"verdict": "refused"}, [4, 3], "refused_number"),
+    "reason": ({"reason": "expired"}, [3], "refused_reason"),
+    "claimed": ({"verdict": "refused", "claimed_client_key": "c"}, [4, 3], "refused_claimed"),
+    "kind": ({"verdict": "refused", "kind": "forward-auth"}, [4], "refused_kind"),
+    "path": ({"verdict": "refused", "path": "/y"}, [4], "refused_path"),
+    "identifier": ({"verdict": "refused", "identifier": "i4"}, [4], "refused_identifier"),
+    "kid": ({"verdict": "refused", "kid": "k3"}, [3], "refused_kid"),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_each_filter_finds_by_an_index(log: SqliteDecisions, name: str) -> None:
+    """Each filter gives what fits, and the query plan reads it through an index."""
+    log.record(entries(*CROWD))
+    fields, expected, index = FILTERS[name]
+    wanted = Wanted(**fields)
+    assert ids(log, wanted) == expected
+    sql, parameters = page_sql(wanted, after=None, limit=10, newest_first=True)
+    plan = " ".join(row[3] for row in log._execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+    assert f"INDEX {index}" in plan, plan
+
+
+def test_an_address_is_found_by_its_mark_through_an_index(log: SqliteDecisions) -> None:
+    """The address lies sealed, opens in its own decision only, and is found by its keyed hash."""
+    log.record(entries(*CROWD))
+    assert log._veil is not None
+    wanted = Wanted(verdict="refused", address_mark=log._veil.mark("10.0.0.4"))
+    assert ids(log, wanted) == [4]
+    sql, parameters = page_sql(wanted, after=None, limit=10, newest_first=True)
+    assert "refused_address" in " ".join(row[3] for row in log._execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+    sealed = log.page(wanted)[0].decision.facts.address
+    assert "10.0.0.4" not in sealed
+    assert log._veil.address_of("d000004", sealed) == "10.0.0.4"
+    with pytest.raises(UntrustedStoreError):
+        log._veil.address_of("d000003", sealed)
+
+
+def test_accepted_and_a_reason_is_nothing(log: SqliteDecisions) -> None:
+    """Filters that exclude each other give an empty page; other filters hold for accepted decisions too."""
+    log.record(entries(*CROWD))
+    assert ids(log, Wanted(verdict="accepted", reason="expired")) == []
+    assert ids(log, Wanted(identifier="i2")) == [2]
+    assert ids(log, Wanted(claimed_client_key="c")) == [4, 3]
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_pages_neither_repeat_nor_skip_while_writes_go_on(log: SqliteDecisions, newest_first: bool) -> None:
+    """Reading on from a number gives each decision once, though more are written, with ids of any order."""
+    log.record(entries(*(decision(number) for number in range(100, 120))))
+    seen: list[int] = []
+    after = None
+    written = 0
+    while page := log.page(after=after, limit=3, newest_first=newest_first):
+        seen += [int(found.decision.decision[1:]) for found in page]
+        after = page[-1].number
+        if written < 10:
+            # an id that sorts before what was read already: made earlier, committed later
+            log.record(entries(decision(99 - written)))
+            written += 1
+    assert len(seen) == len(set(seen))
+    assert set(range(100, 120)) <= set(seen)
+    if not newest_first:
+        assert len(seen) == 30
+        assert [found.number for found in log.all(chunk=7)] == sorted(found.number for found in log.all())
+
+
+def test_counters_are_exact_and_say_what_is_kept(log: SqliteDecisions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals past their room are counted, not kept; accepted decisions are kept all the same."""
+    monkeypatch.setattr(room, "BURST", 5.0)
+    monkeypatch.setattr(room, "REFILL", 0.0)
+    for start in range(0, 100, 10):
+        log.record(entries(*(decision(n, client_key="", reason="expired") for n in range(start, start + 10))))
+    log.record(entries(decision(200), decision(201, client_key="", reason="token_missing")))
+    assert log.total() == Count("", 102, 7)
+    assert log.counts("reason") == [Count("expired", 100, 5), Count("", 1, 1), Count("token_missing", 1, 1)]
+    assert log.counts("tenant") == [Count("", 101, 6), Count("a", 1, 1)]
+    assert log.counts("hour") == [Count("2026-01-01T00", 102, 7)]
+    assert log.total(Wanted(verdict="accepted")) == Count("", 1, 1)
+    assert log.total(Wanted(since="2026-01-01T01:00:00.000000Z")).counted == 0
+    assert sum(row["counted"] for row in log.totals()) == 102
+    with pytest.raises(ValueError, match="not counted by"):
+        log.total(Wanted(path="/x"))
+
+
+def test_all_refusals_together_have_their_room(log: SqliteDecisions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger who varies the reason is bounded too, and room comes back with time."""
+    monkeypatch.setattr(room, "BURST_ALL", 4.0)
+    monkeypatch.setattr(room, "REFILL_ALL", 60.0)
+    reasons = ("expired", "token_missing", "signature_bad")
+    log.record(entries(*(decision(n, reason=reasons[n % 3]) for n in range(30))))
+    assert log.total() == Count("", 30, 4)
+    log._execute("UPDATE room SET at = at - 2")
+    log.record(entries(*(decision(n, reason=reasons[n % 3]) for n in range(30, 60))))
+    assert log.total() == Count("", 60, 6)
+
+
+def test_a_withdrawn_entry_is_never_written(log: SqliteDecisions) -> None:
+    """Of writer and waiting caller one takes an entry; what the caller withdrew is counted as dropped."""
+    entry = Entry(decision(1))
+    assert entry.take()
+    log.drop("webhook")
+    log.record([entry, Entry(decision(2))])
+    assert ids(log) == [2]
+    assert entry.fate is Fate.UNKNOWN
+    assert [(row["reason"], row["counted"], row["dropped"]) for row in log.totals()] == [
+        ("", 1, 0),
+        ("unrecordable", 1, 1),
+    ]
+
+
+def test_an_entry_answered_otherwise_is_amended(log: SqliteDecisions) -> None:
+    """A row written as accepted while the answer was 503 says refused, and counts stay exact."""
+    first, lost = Entry(decision(1), ("a", "i")), Entry(decision(2))
+    log.record([first])
+    assert lost.take()
+    lost.fate = Fate.LOST
+    log.record([Amended(first, "unrecordable", 503), Amended(lost, "unrecordable", 503)])
+    found = log.one("d000001")
+    assert found is not None
+    assert (found.decision.verdict, found.decision.reason, found.decision.status) == ("refused", "unrecordable", 503)
+    assert log.counts("reason") == [Count("unrecordable", 2, 1)]
+    assert {row["reason"]: row["withdrawn"] for row in log.totals()} == {"": 1, "unrecordable": 0}
+    assert log.record([Entry(decision(3), ("a", "i"))]) == [Claim.OURS]
+
+
+def test_a_batch_that_fails_writes_nothing_and_owes_what_it_dropped(log: SqliteDecisions, tmp_path: Path) -> None:
+    """A batch is all or nothing; what is owed is written with the next one."""
+    entry = Entry(decision(1))
+    log.drop("webhook")
+    log._execute("ALTER TABLE room RENAME TO away")
+    with pytest.raises(Exception, match="room"):
+        log.record(
+            [Entry(decision(7)), entry, Entry(decision(2, reason="expired")), Amended(entry, "unrecordable", 503)]
+        )
+    assert (ids(log), entry.fate) == ([], Fate.LOST)
+    log._execute("ALTER TABLE away RENAME TO room")
+    log.flush()
+    assert log.total() == Count("", 2, 0)
+    log.flush()
+    assert log.total() == Count("", 2, 0)
+
+
+def test_a_webhook_is_claimed_by_one(log: SqliteDecisions) -> None:
+    """One passes it on, others wait; once it was taken it is a duplicate, once it failed it is free again."""
+    first, second = Entry(decision(1), ("a", "i")), Entry(decision(2), ("a", "i"))
+    assert log.record([first, second]) == [Claim.OURS, Claim.BUSY]
+    assert log.busy("a", "i")
+    assert log.total().counted == 1
+    log.record([Outcome("d000001", "a", "i", 500, 7.0)])
+    assert log.record([second, Entry(decision(3), ("b", "i"))]) == [Claim.OURS, Claim.OURS]
+    log.record([Outcome("d000002", "a", "i", 202, 7.0, gone=True)])
     assert log.taken("a", "i")
-    assert not log.taken("b", "i")
-    assert not log.taken("a", "j")
+    assert log.record([Entry(decision(4), ("a", "i"))]) == [Claim.TAKEN]
+    known = {number: log.one(f"d00000{number}") for number in (1, 2, 4)}
+    assert [found and found.decision.status for found in known.values()] == [500, 202, 204]
+    assert known[2] is not None
+    assert known[2].decision.facts.gone
+    assert log.upstream() == [(202, 1), (500, 1)]
 
 
-def test_the_oldest_decisions_go(log: SqliteDecisions, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the bound the newest stay."""
-    monkeypatch.setattr(decisions, "KEPT", 5)
-    monkeypatch.setattr(decisions, "PRUNE_EVERY", 10)
-    log.record([decision(number) for number in range(9)])
-    assert len(log.read()) == 9
-    log.record([decision(9)])
-    assert [row["read_position"] for row in log.read()] == [5, 6, 7, 8, 9]
+def test_a_claim_ends(log: SqliteDecisions) -> None:
+    """Whoever claimed a webhook and was killed holds it for ten seconds, also if the clock is set back."""
+    log.record([Entry(decision(1), ("a", "i"))])
+    for seconds in (-11, +3600):
+        log._execute("UPDATE deliveries SET claimed_until = ?", (time.time() + seconds,))
+        assert log.record([Entry(decision(2 + seconds), ("a", "i"))]) == [Claim.OURS]
+
+
+def test_failed_api_tokens_are_counted_by_address(log: SqliteDecisions) -> None:
+    """Failures of the last minute are counted for each address, across connections."""
+    now = time.time()
+    log.record([FailedToken("m", now), FailedToken("m", now - 61), FailedToken("n", now)])
+    assert (log.failures("m"), log.failures("n"), log.failures("o")) == (1, 1, 0)
+
+
+def keeper(tmp_path: Path, *, days: int = 3650, quota: int = 1 << 30) -> tuple[Keeper, list[int]]:
+    """A keeper that is not running, and the alarms it raises."""
+    alarms: list[int] = []
+    return Keeper(tmp_path / "decisions.db", Retention(days, quota), lambda used, _: alarms.append(used)), alarms
+
+
+def test_old_decisions_go(log: SqliteDecisions, tmp_path: Path) -> None:
+    """Past their days decisions and their hours go; the totals stay; numbers are never given twice."""
+    log.record(entries(decision(1, at=stored_at(time.time() - 3 * 86400)), decision(2, at=stored_at(time.time()))))
+    found, _ = keeper(tmp_path, days=1)
+    found.sweep()
+    found.close()
+    assert ids(log) == [2]
+    assert log.total() == Count("", 1, 1)
+    assert sum(row["counted"] for row in log.totals()) == 2
+    assert log.page()[0].number == 2
+
+
+def test_past_the_quota_refusals_go_first(
+    log: SqliteDecisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over its bytes the log loses the oldest refusals, then the oldest of all, says so, and alarms once at 80 %."""
+    monkeypatch.setattr(room, "BURST", 1e6)
+    monkeypatch.setattr(room, "BURST_ALL", 1e6)
+    at = stored_at(time.time())
+    many = [
+        decision(n, at=at, reason="expired" if n % 2 else "", facts=Facts(user_agent="u" * 200)) for n in range(4000)
+    ]
+    log.record(entries(*many))
+    used, _ = log.size()
+    found, alarms = keeper(tmp_path, quota=int(used * 0.6))
+    found.sweep()
+    found.sweep()
+    found.close()
+    assert log.size()[0] <= used * 0.6
+    assert len(alarms) == 1
+    total, accepted = log.total(), log.total(Wanted(verdict="accepted"))
+    assert (total.counted, accepted.counted) == (4000, 2000)
+    assert total.kept == len(ids(log, limit=5000))
+    assert accepted.kept > total.kept - accepted.kept
 
 
 def test_a_reader_sees_what_is_committed(log: SqliteDecisions, tmp_path: Path) -> None:
     """Another connection, read-only, reads what was recorded."""
-    log.record([decision(1)])
+    log.record(entries(decision(1)))
     reader = SqliteDecisions(tmp_path / "decisions.db", read_only=True)
-    assert len(reader.read()) == 1
+    assert [plain_fields(found.decision) for found in reader.page()] == [plain_fields(decision(1))]
     reader.close()
 
 
 def test_the_decision_file_is_the_owners_alone(log: SqliteDecisions, tmp_path: Path) -> None:
     """All files are 0600, and one opened to others is refused."""
-    log.record([decision(1)])
+    log.record(entries(decision(1)))
     assert {stat.S_IMODE(found.stat().st_mode) for found in tmp_path.iterdir()} == {0o600}
-    (tmp_path / "decisions.db").chmod(0o644)
+    (tmp_path / "decisions.db").chmod(0o640)
     with pytest.raises(UntrustedStoreError):
         open_decisions(tmp_path / "decisions.db")
+
+
+def test_accounts_are_marks_unless_asked_for(log: SqliteDecisions, tmp_path: Path) -> None:
+    """An account id lies as a keyed hash, the same for the same account; with STORE_ACCOUNT_IDS as it is."""
+    log.record(entries(*(decision(n, facts=Facts(account="account-7")) for n in (1, 2))))
+    marks = {found.decision.facts.account for found in log.page()}
+    assert len(marks) == 1
+    assert marks != {"account-7"}
+    vault = Vault(tmp_path / "keys.db", GivenMaster(b"k" * 32))
+    plain = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app", account_ids=True))
+    plain.record(entries(decision(3, facts=Facts(account="account-7"))))
+    assert plain.page()[0].decision.facts.account == "account-7"
+    plain.close()
+    vault.close()
+
+
+def test_what_is_personal_can_be_forgotten(log: SqliteDecisions) -> None:
+    """Forgetting a tenant takes account, address and user agent out of its decisions, and of no other's."""
+    facts = Facts(account="account-7", address="10.0.0.4", user_agent="agent", qsh="q")
+    log.record(entries(decision(1, facts=facts), decision(2, client_key="b", facts=facts)))
+    assert log.forget("a") == 1
+    assert log.forget("") == 0
+    known = {stored.decision.client_key: stored.decision.facts for stored in log.page()}
+    assert known["a"] == Facts(qsh="q")
+    assert all((known["b"].account, known["b"].address, known["b"].address_mark, known["b"].user_agent))

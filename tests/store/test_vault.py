@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.vault import Vault, new_master_key, parse_master_key
+from tenure.store.masters import GivenMaster, new_master_key, parse_master_key
+from tenure.store.vault import Vault
 
-MASTER = b"m" * 32
+MASTER = GivenMaster(b"m" * 32)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_tenant_without_a_key_has_nothing_to_open(vault: Vault) -> None:
 def test_a_wrong_master_key_is_refused(vault: Vault, tmp_path: Path) -> None:
     """Another master key does not start, and leaves the right one working."""
     with pytest.raises(UntrustedStoreError, match="master key"):
-        Vault(tmp_path / "keys.db", b"n" * 32)
+        Vault(tmp_path / "keys.db", GivenMaster(b"n" * 32))
     again = Vault(tmp_path / "keys.db", MASTER)
     assert again.fingerprint("app", "a", b"x") == vault.fingerprint("app", "a", b"x")
     again.close()

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 
+from tenure.domain.decisions import Decision
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
@@ -20,8 +21,9 @@ from tenure.simulator import tokens
 from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
+from tenure.store.decision_reads import plain_fields
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.vault import new_master_key
+from tenure.store.masters import new_master_key
 from tenure.stores import Log, log_of
 
 APP_KEY = "com.example.app"
@@ -162,14 +164,30 @@ class House:
         """What a refused call must leave as it was (ask with no other calls under way)."""
         return Trail(self.head(), self.tenant(client_key))
 
-    def decision(self, response: httpx.Response) -> dict[str, Any]:
-        """The recorded decision behind an answer."""
+    @contextmanager
+    def decisions(self) -> Iterator[SqliteDecisions]:
+        """The decision log, read-only."""
         decisions = SqliteDecisions(self.folder / "decisions.db", read_only=True)
         try:
-            wanted = response.headers["x-tenure-decision"]
-            return next(row for row in decisions.read(limit=5000) if row["decision"] == wanted)
+            yield decisions
         finally:
             decisions.close()
+
+    def recorded(self) -> list[dict[str, Any]]:
+        """The recorded decisions, as plain fields."""
+        with self.decisions() as decisions:
+            return list(decisions.read(limit=5000))
+
+    def stored(self, response: httpx.Response) -> Decision:
+        """The recorded decision behind an answer, with its facts."""
+        with self.decisions() as decisions:
+            found = decisions.one(response.headers["x-tenure-decision"])
+        assert found is not None, "the decision was not kept"
+        return found.decision
+
+    def decision(self, response: httpx.Response) -> dict[str, Any]:
+        """The recorded decision behind an answer, as plain fields."""
+        return plain_fields(self.stored(response))
 
     def reason(self, sent: Sent | httpx.Response) -> str:
         """Why a call was refused; empty if it was not."""

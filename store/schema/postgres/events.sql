@@ -13,6 +13,9 @@ CREATE TABLE events (
     UNIQUE (app_key, client_key, version)
 );
 CREATE INDEX events_recorded_at ON events (recorded_at);
+CREATE INDEX events_client_key ON events (client_key, position);
+CREATE INDEX events_type ON events (type, position);
+CREATE INDEX events_kid ON events ((proof::json ->> 'kid'), position) WHERE proof::json ->> 'kid' IS NOT NULL;
 
 CREATE TABLE log_head (
     id INTEGER PRIMARY KEY CHECK (id = 1),

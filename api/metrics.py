@@ -1,0 +1,140 @@
+"""`GET /metrics`: Prometheus text, for any API token in force.
+
+The counters lie in `decisions.db`, so any worker's answer is that of all of them, and a restart loses none. They only
+grow: a decision that was answered otherwise than it was first written is counted in both places, and in `withdrawn`
+where it does not belong. Names and meanings: docs/reference/metrics.md.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tenure.api.http import Answer, Call
+from tenure.api.signing import Access
+from tenure.domain.refusals import OursError
+
+WITHIN_MS = (1, 5, 25, 100, 250, 1000, 5000)
+
+
+class Counters(Protocol):
+    """What the decision log counts, and how large it is."""
+
+    def totals(self) -> list[dict[str, Any]]: ...
+
+    def upstream(self) -> list[tuple[int, int]]: ...
+
+    def size(self) -> tuple[int, int]: ...
+
+    def oldest(self) -> str: ...
+
+
+class Metrics:
+    """Handles `/metrics`. `head` gives the event log's last position."""
+
+    def __init__(
+        self,
+        access: Access,
+        counters: Counters,
+        head: Callable[[], Awaitable[int]],
+        *,
+        quota: int,
+        version: str,
+        settings: str,
+    ) -> None:
+        self._access = access
+        self._head = head
+        self._registry = CollectorRegistry()
+        self._collector = _Collector(counters, quota, version, settings)
+        self._registry.register(self._collector)
+
+    async def handle(self, call: Call) -> Answer:
+        """The metrics as text."""
+        denied = self._access.deny(call, None)
+        if denied is not None:
+            return denied
+        try:
+            self._collector.head = await self._head()
+        except OursError:
+            self._collector.head = None  # what lies beside the log is told even where the log does not answer
+        return Answer(200, generate_latest(self._registry), ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
+
+
+class _Collector(Collector):
+    def __init__(self, counters: Counters, quota: int, version: str, settings: str) -> None:
+        self._counters = counters
+        self.head: int | None = None
+        self._quota = quota
+        self._info = [version, settings]
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())  # nothing is read before it is asked for
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._counters.totals()
+        yield from _decisions(totals)
+        yield _took(totals)
+        answers = CounterMetricFamily(
+            "tenure_upstream_answers", "Answers of the app's own receiver to webhooks passed on.", labels=["status"]
+        )
+        for status, number in self._counters.upstream():
+            answers.add_metric([str(status)], number)
+        yield answers
+        yield from self._gauges()
+
+    def _gauges(self) -> Iterator[Metric]:
+        used, held = self._counters.size()
+        oldest = self._counters.oldest()
+        age = time.time() - datetime.fromisoformat(oldest).timestamp() if oldest else 0.0
+        for name, text, value in (
+            ("tenure_decision_log_used_bytes", "Bytes in use in the decision log's file.", used),
+            ("tenure_decision_log_file_bytes", "Bytes of the decision log's file, free pages included.", held),
+            ("tenure_decision_log_quota_bytes", "Bytes the decision log may use (DECISIONS_MB).", self._quota),
+            ("tenure_decision_log_oldest_seconds", "Age of the oldest decision kept.", max(0.0, age)),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        if self.head is not None:
+            yield GaugeMetricFamily("tenure_log_position", "Position of the last event of the log.", value=self.head)
+        info = GaugeMetricFamily("tenure_info", "1, with version and settings digest.", labels=["version", "settings"])
+        info.add_metric(self._info, 1)
+        yield info
+
+
+def _decisions(totals: list[dict[str, Any]]) -> Iterator[Metric]:
+    for column, name, text in (
+        ("counted", "tenure_decisions", "Decisions answered."),
+        ("kept", "tenure_decisions_kept", "Decisions that were kept as rows."),
+        ("withdrawn", "tenure_decisions_withdrawn", "Decisions counted here, but answered otherwise."),
+        ("dropped", "tenure_decisions_dropped", "Decisions answered unrecordable, of which there is no row."),
+    ):
+        family = CounterMetricFamily(name, text, labels=["kind", "verdict", "reason"])
+        for row in totals:
+            if column in ("counted", "kept") or row[column]:
+                family.add_metric([row["kind"], row["verdict"], row["reason"]], row[column])
+        yield family
+
+
+def _took(totals: list[dict[str, Any]]) -> Metric:
+    family = HistogramMetricFamily(
+        "tenure_decision_seconds", "Time from a call's head to its decision.", labels=["kind", "verdict"]
+    )
+    sums: dict[tuple[str, str], list[float]] = {}
+    for row in totals:
+        found = sums.setdefault((row["kind"], row["verdict"]), [0.0] * (len(WITHIN_MS) + 2))
+        for slot, ms in enumerate(WITHIN_MS):
+            found[slot] += row[f"within_{ms}"]
+        found[-2] += row["counted"] - row["dropped"]
+        found[-1] += row["took_ms"] / 1000
+    for labels, (*within, counted, total) in sums.items():
+        running, buckets = 0.0, []
+        for ms, number in zip(WITHIN_MS, within, strict=True):
+            running += number
+            buckets.append((str(ms / 1000), running))
+        family.add_metric(list(labels), [*buckets, ("+Inf", counted)], total)
+    return family

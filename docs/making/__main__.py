@@ -1,0 +1,17 @@
+"""Writes every picture and every generated page to its place."""
+
+from pathlib import Path
+
+from making import decision_table, flow, lifecycle, reasons
+
+DOCS = Path(__file__).parents[1]
+MADE = {
+    "pictures/lifecycle.svg": lifecycle.picture,
+    "pictures/flow.svg": flow.picture,
+    "reference/reasons.md": reasons.page,
+    "reference/decision-table.md": decision_table.page,
+}
+
+if __name__ == "__main__":
+    for name, make in MADE.items():
+        (DOCS / name).write_text(make())

@@ -1,0 +1,202 @@
+"""Reading the decision log: filtered pages, one by its id, exact counts against what is kept.
+
+A page is read on from a number (the order of commits), so that it neither repeats nor skips while writes go on. Each
+filter has an index: tenant and time for all decisions, the others for refusals only, because indexes are what
+recording costs (32 rows a batch: 9 us a row with none, 35 with two). The filters on claimed key, reason, path,
+identifier, address and kid are therefore cheap for refusals, and read through tenant or time for accepted calls.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import orjson
+from pydantic import TypeAdapter
+
+from tenure.domain.decisions import Count, Decision, Facts, Stored, Wanted
+from tenure.store.measures import DecisionMeasures
+from tenure.store.tally import Execute
+
+_FACTS = TypeAdapter(Facts)
+
+_PLAIN = tuple(name for name in Decision.__dataclass_fields__ if name != "facts")
+COLUMNS = (*_PLAIN, "identifier", "kid", "address_mark", "facts")
+_SELECT = f"SELECT number, {', '.join(COLUMNS)} FROM decisions"
+By = Literal["reason", "tenant", "hour"]
+_GROUPS: dict[By, tuple[str, str]] = {
+    "reason": ("reason", "reason"),
+    "tenant": ("client_key", "client_key"),
+    "hour": ("hour", "substr(at, 1, 13)"),
+}
+FAILED_TOKENS_S = 60.0
+
+
+def conditions(wanted: Wanted) -> tuple[str, list[Any]]:
+    """The WHERE of a question; terms without a parameter are there for the partial indexes."""
+    terms, parameters = ["1"], []
+    refused = wanted.verdict == "refused" or bool(wanted.reason)
+    if refused:
+        terms.append("verdict = 'refused'")
+        if wanted.verdict == "accepted":
+            terms.append("0")
+    elif wanted.verdict is not None:
+        terms.append("verdict = ?")
+        parameters.append(wanted.verdict)
+    for name in ("client_key", "claimed_client_key", "reason", "kind", "path", "identifier", "address_mark", "kid"):
+        value = getattr(wanted, name)
+        if value is not None:
+            terms.append(f"{name} = ?")
+            parameters.append(value)
+            if value and name in ("client_key", "identifier", "kid"):
+                terms.append(f"{name} <> ''")
+    for name, sign, value in (("at", ">=", wanted.since), ("at", "<=", wanted.until)):
+        if value is not None:
+            terms.append(f"{name} {sign} ?")
+            parameters.append(value)
+    return " AND ".join(terms), parameters
+
+
+def page_sql(wanted: Wanted, *, after: int | None, limit: int, newest_first: bool) -> tuple[str, list[Any]]:
+    """The statement of a page, and its parameters."""
+    where, parameters = conditions(wanted)
+    if after is not None:
+        where += " AND number < ?" if newest_first else " AND number > ?"
+        parameters.append(after)
+    order = "DESC" if newest_first else "ASC"
+    # without statistics SQLite would walk through everything newer to find what is old
+    timed = (wanted.since or wanted.until) and not (wanted.client_key or "verdict = 'refused'" in where)
+    hint = " INDEXED BY decisions_at" if timed else ""
+    return f"{_SELECT}{hint} WHERE {where} ORDER BY number {order} LIMIT ?", [*parameters, limit]
+
+
+class DecisionReads:
+    """Questions to the decision log on one connection; one thread at a time."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+        self.measures = DecisionMeasures(execute)
+
+    def page(
+        self, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest_first: bool = True
+    ) -> list[Stored]:
+        """At most `limit` decisions beyond the number `after` (None: from the end that comes first)."""
+        sql, parameters = page_sql(wanted or Wanted(), after=after, limit=limit, newest_first=newest_first)
+        return [_stored(row) for row in self._execute(sql, parameters).fetchall()]
+
+    def all(self, wanted: Wanted | None = None, *, after: int = 0, chunk: int = 500) -> Iterator[Stored]:
+        """Every decision wanted, oldest first, read in chunks so that no reader holds the file."""
+        while found := self.page(wanted, after=after, limit=chunk, newest_first=False):
+            yield from found
+            after = found[-1].number
+
+    def one(self, decision: str) -> Stored | None:
+        """The decision of an id; None if it is unknown, or was counted only."""
+        row = self._execute(f"{_SELECT} WHERE decision = ?", (decision,)).fetchone()
+        return _stored(row) if row else None
+
+    def read(
+        self, *, client_key: str | None = None, verdict: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """The newest decisions as plain fields without the facts, oldest of them first."""
+        found = self.page(Wanted(client_key=client_key, verdict=verdict), limit=limit)
+        return [plain_fields(stored.decision) for stored in reversed(found)]
+
+    def last_number(self) -> int:
+        """The number of the newest decision; 0 if there is none."""
+        return int(self._execute("SELECT max(number) FROM decisions").fetchone()[0] or 0)
+
+    def counts(self, by: By, wanted: Wanted | None = None) -> list[Count]:
+        """Exact counts by reason, proved tenant or hour (the first two largest first, hours in their order). Takes
+        the filters on tenant, verdict, reason, kind and time, the last by whole hours; ValueError for others."""
+        wanted = wanted or Wanted()
+        name = _GROUPS[by][0]
+        where, parameters = _count_conditions(wanted)
+        order = "1" if by == "hour" else "2 DESC, 1"
+        rows = self._execute(
+            f"SELECT {name}, sum(counted), sum(kept) FROM counts WHERE {where} GROUP BY 1 HAVING sum(counted) > 0 "
+            f"ORDER BY {order}",
+            parameters,
+        )
+        return [Count(*row) for row in rows]
+
+    def total(self, wanted: Wanted | None = None) -> Count:
+        """How many decisions were counted and how many of them are kept; filters as for `counts`."""
+        where, parameters = _count_conditions(wanted or Wanted())
+        row = self._execute(f"SELECT sum(counted), sum(kept) FROM counts WHERE {where}", parameters).fetchone()
+        return Count("", row[0] or 0, row[1] or 0)
+
+    def totals(self) -> list[dict[str, Any]]:
+        """The counters that only grow, a row for each kind, verdict and reason."""
+        rows = self._execute("SELECT * FROM totals ORDER BY kind, verdict, reason")
+        names = [column[0] for column in rows.description]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def upstream(self) -> list[tuple[int, int]]:
+        """How often the app's own receiver answered with each status."""
+        return [(status, answers) for status, answers in self._execute("SELECT * FROM upstream ORDER BY status")]
+
+    def size(self) -> tuple[int, int]:
+        """Bytes in use in the file, and those of the file itself."""
+        pages, free, size = (self._execute(f"PRAGMA {name}").fetchone()[0]
+                             for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
+        return (pages - free) * size, pages * size
+
+    def oldest(self) -> str:
+        """The time of the oldest decision kept; empty if there is none."""
+        return self._execute("SELECT min(at) FROM decisions").fetchone()[0] or ""
+
+    def taken(self, client_key: str, identifier: str) -> bool:
+        """Whether the upstream took this webhook before."""
+        row = self._delivery(client_key, identifier)
+        return row is not None and row[0] is not None
+
+    def busy(self, client_key: str, identifier: str) -> bool:
+        """Whether someone is passing this webhook on just now."""
+        row = self._delivery(client_key, identifier)
+        return row is not None and row[0] is None and row[1] > time.time()
+
+    def _delivery(self, client_key: str, identifier: str) -> Any:
+        return self._execute(
+            "SELECT taken_at, claimed_until FROM deliveries WHERE client_key = ? AND identifier = ?",
+            (client_key, identifier),
+        ).fetchone()
+
+    def failures(self, address_mark: str) -> int:
+        """How many API tokens from an address opened nothing in the last minute, in all workers."""
+        row = self._execute(
+            "SELECT count(*) FROM failed_tokens WHERE address_mark = ? AND at > ?",
+            (address_mark, time.time() - FAILED_TOKENS_S),
+        ).fetchone()
+        return int(row[0])
+
+
+def plain_fields(decision: Decision) -> dict[str, Any]:
+    """A decision's own fields, without the facts."""
+    return {name: getattr(decision, name) for name in _PLAIN}
+
+
+def _count_conditions(wanted: Wanted) -> tuple[str, list[Any]]:
+    uncounted = ("claimed_client_key", "path", "identifier", "address_mark", "kid")
+    if any(getattr(wanted, name) is not None for name in uncounted):
+        raise ValueError(f"decisions are not counted by {', '.join(uncounted)}")
+    terms, parameters = ["1"], []
+    for term, value in (
+        ("client_key = ?", wanted.client_key),
+        ("verdict = ?", wanted.verdict),
+        ("reason = ?", wanted.reason),
+        ("kind = ?", wanted.kind),
+        ("hour >= ?", wanted.since and wanted.since[:13]),
+        ("hour <= ?", wanted.until and wanted.until[:13]),
+    ):
+        if value is not None:
+            terms.append(term)
+            parameters.append(value)
+    return " AND ".join(terms), parameters
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    number, plain = row[0], row[1 : 1 + len(_PLAIN)]
+    identifier, kid, address_mark, text = row[1 + len(_PLAIN) :]
+    told = orjson.loads(text) | {"identifier": identifier, "kid": kid, "address_mark": address_mark}
+    # read leniently: names that this code does not know are passed over
+    return Stored(number, Decision(**dict(zip(_PLAIN, plain, strict=True)), facts=_FACTS.validate_python(told)))

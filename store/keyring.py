@@ -1,0 +1,259 @@
+"""`keys.db`: data keys wrapped by master keys, marks of erasure, and how a master key is replaced.
+
+A data key is wrapped once for every master in force, in the transaction that makes it, so that no process with another
+master strands it. Rotation: the new master comes in (`incoming`), every key is wrapped for it too, then it is `current`
+and the old one `former`; both open everything until the former is retired. Every step can be done again after a crash.
+
+`secure_delete` overwrites what is deleted; after an erasure or a retirement the file is rewritten and its WAL cut to
+nothing, because SQLite leaves copies of moved cells in the gaps of its pages.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pysqlite3 import OperationalError
+from sqlite_utils import Database
+
+from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate
+from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
+from tenure.store.sqlite import utc_now
+
+CLEAN_DEADLINE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The mark of a destroyed data key."""
+
+    number: int
+    key_id: str
+    app_key: str
+    client_key: str
+    erased_at: str
+    by: str
+    origin: str
+    why: str
+
+
+def open_keys(path: Path) -> Database:
+    """The key file, made or migrated, deleting securely."""
+    check_permissions(path)
+    database = connect(path, create=True)
+    database.execute("PRAGMA secure_delete=ON")
+    migrate(database, "keys")
+    return database
+
+
+class KeyRing:
+    """The keys of one `keys.db`. Without a master: marks and erasures only. One connection, one thread at a time."""
+
+    def __init__(self, path: Path, master: MasterKey | None = None) -> None:
+        self._path = path
+        self._database = open_keys(path)
+        self.execute = self._database.conn.execute
+        self._master = master
+        if master is not None:
+            self._admit(master)
+
+    def close(self) -> None:
+        """Closes the key file."""
+        self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, under the file's write lock."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self._database.conn.in_transaction:
+                self.execute("ROLLBACK")
+            raise
+
+    @property
+    def master(self) -> MasterKey:
+        """The master key, or UntrustedStoreError if this ring was opened without one."""
+        if self._master is None:
+            raise UntrustedStoreError("this needs the master key; set TENURE_MASTER_KEY(_FILE)")
+        return self._master
+
+    def _admit(self, master: MasterKey) -> None:
+        if not self.masters():
+            with self.transaction():
+                if not self.masters():
+                    self.execute("INSERT INTO master_keys VALUES (?, 'current', ?, x'', x'')", (master.id, utc_now()))
+        check_master(self.masters(), master.id)
+
+    def masters(self) -> dict[str, str]:
+        """The master keys by id, each with its state."""
+        return dict(self.execute("SELECT master_id, state FROM master_keys"))
+
+    # -- data keys
+
+    def key_id(self, app_key: str, client_key: str, purpose: str = "tenant") -> str | None:
+        """The id of a data key in force."""
+        row = self.execute(
+            "SELECT key_id FROM data_keys WHERE purpose = ? AND app_key = ? AND client_key = ?",
+            (purpose, app_key, client_key),
+        ).fetchone()
+        return row[0] if row else None
+
+    def ensure(self, app_key: str, client_key: str, purpose: str = "tenant") -> str:
+        """The id of the data key, made now if there is none; committed when it returns."""
+        found = self.key_id(app_key, client_key, purpose)
+        if found is not None:
+            return found
+        with self.transaction():
+            found = self.key_id(app_key, client_key, purpose)
+            if found is None:
+                found = self._make(app_key, client_key, purpose)
+        return found
+
+    def _make(self, app_key: str, client_key: str, purpose: str) -> str:
+        key_id, raw = os.urandom(8).hex(), os.urandom(32)
+        self.execute("INSERT INTO data_keys VALUES (?, ?, ?, ?, ?)", (key_id, purpose, app_key, client_key, utc_now()))
+        context = wrap_context(purpose, app_key, client_key, key_id)
+        # in this transaction: a master that has gone meanwhile must not be the only one to open a new key
+        check_master(self.masters(), self.master.id)
+        for other in self.masters():
+            self.keep(key_id, other, self._wrap_for(other, raw, context))
+        return key_id
+
+    def _wrap_for(self, master_id: str, raw: bytes, context: bytes) -> bytes:
+        if master_id == self.master.id:
+            return DIRECT + self.master.wrap(raw, context)
+        row = self.execute("SELECT deposit_public FROM master_keys WHERE master_id = ?", (master_id,)).fetchone()
+        public = self._unwrap_own(row[0], box_context(master_id, "public"))
+        return DEPOSITED + deposit(public, raw, context)
+
+    def _unwrap_own(self, wrapped: bytes, context: bytes) -> bytes:
+        try:
+            return self.master.unwrap(wrapped, context)
+        except WrongMasterError:
+            raise UntrustedStoreError("the key store's master keys do not belong together; restore keys.db") from None
+
+    def keep(self, key_id: str, master_id: str, wrapped: bytes) -> None:
+        """Stores a wrap."""
+        self.execute("INSERT OR REPLACE INTO wrapped_keys VALUES (?, ?, ?)", (key_id, master_id, wrapped))
+
+    def raw(self, key_id: str) -> bytes | None:
+        """The data key of an id, None if it is not there; UntrustedStoreError if it does not open."""
+        row = self.execute(
+            "SELECT purpose, app_key, client_key, wrapped FROM data_keys LEFT JOIN wrapped_keys "
+            "ON wrapped_keys.key_id = data_keys.key_id AND master_id = ? WHERE data_keys.key_id = ?",
+            (self.master.id, key_id),
+        ).fetchone()
+        if row is None:
+            return None
+        purpose, app_key, client_key, wrapped = row
+        if wrapped is None:
+            check_master(self.masters(), self.master.id)
+        try:
+            return self._open(wrapped or b"", wrap_context(purpose, app_key, client_key, key_id))
+        except WrongMasterError:
+            raise UntrustedStoreError(f"the key of tenant {client_key} does not open under this master key") from None
+
+    def _open(self, wrapped: bytes, context: bytes) -> bytes:
+        form, body = wrapped[:1], wrapped[1:]
+        if form == DIRECT:
+            return self.master.unwrap(body, context)
+        if form != DEPOSITED:
+            raise WrongMasterError
+        row = self.execute("SELECT deposit_private FROM master_keys WHERE master_id = ?", (self.master.id,)).fetchone()
+        private = self._unwrap_own(row[0] if row else b"", box_context(self.master.id, "private"))
+        return withdraw(private, body, context)
+
+    # -- erasure
+
+    def erase(self, app_key: str, client_key: str, by: str, origin: str, why: str) -> str | None:
+        """Marks and destroys a tenant's data key; its id, None if there was none. Call `clean` after it."""
+        with self.transaction():
+            key_id = self.key_id(app_key, client_key)
+            if key_id is None:
+                return None
+            self.execute(
+                "INSERT INTO erasures (key_id, app_key, client_key, erased_at, by, origin, why) VALUES (?,?,?,?,?,?,?)",
+                (key_id, app_key, client_key, utc_now(), by, origin, why),
+            )
+            self.execute("DELETE FROM wrapped_keys WHERE key_id = ?", (key_id,))
+            self.execute("DELETE FROM data_keys WHERE key_id = ?", (key_id,))
+        return key_id
+
+    def erasures(self, after: int = 0) -> list[Erasure]:
+        """The marks, oldest first, from a number on."""
+        rows = self.execute("SELECT * FROM erasures WHERE number > ? ORDER BY number", (after,))
+        return [Erasure(*row) for row in rows]
+
+    def erasure_of(self, key_id: str) -> Erasure | None:
+        """The mark of a key, if it was destroyed."""
+        row = self.execute("SELECT * FROM erasures WHERE key_id = ?", (key_id,)).fetchone()
+        return Erasure(*row) if row else None
+
+    def generation(self) -> tuple[int, str]:
+        """Changes whenever a key is destroyed or a master key comes or goes."""
+        (number,) = self.execute("SELECT coalesce(max(number), 0) FROM erasures").fetchone()
+        return number, " ".join(f"{name}:{state}" for name, state in sorted(self.masters().items()))
+
+    def data_version(self) -> int:
+        """Changes whenever another connection has changed the file."""
+        return int(self.execute("PRAGMA data_version").fetchone()[0])
+
+    def key_ids(self) -> set[str]:
+        """The ids of all data keys in force."""
+        return {row[0] for row in self.execute("SELECT key_id FROM data_keys")}
+
+    def clean(self) -> bool:
+        """Rewrites the file and cuts its WAL to nothing, so that no deleted byte is left; False if others were in the
+        way for too long, and it has to be done again.
+        """
+        return _patiently(self._rewrite)
+
+    def _rewrite(self) -> bool:
+        self.execute("VACUUM")
+        busy, _, _ = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+
+def check_master(states: dict[str, str], master_id: str) -> None:
+    """Refuses a master key that is not in force."""
+    state = states.get(master_id)
+    if state == "incoming":
+        raise UntrustedStoreError(
+            "the rotation to this master key is not finished; under the old one run again: tenure keys rotate --to FILE"
+        )
+    if state is None:
+        raise UntrustedStoreError(
+            "this master key is not the one the tenants' keys are wrapped by; set TENURE_MASTER_KEY(_FILE) to it"
+        )
+
+
+def netstrings(*pieces: str) -> bytes:
+    """Pieces so joined that no two lists give the same bytes."""
+    return b"".join(b"%d:%b," % (len(raw), raw) for raw in (piece.encode() for piece in pieces))
+
+
+def wrap_context(purpose: str, app_key: str, client_key: str, key_id: str) -> bytes:
+    return netstrings(f"{purpose} key", app_key, client_key, key_id)
+
+
+def box_context(master_id: str, half: str) -> bytes:
+    return netstrings("deposit box", master_id, half)
+
+
+def _patiently(step: Callable[[], Any]) -> bool:
+    # others read for microseconds at a time: a free moment comes
+    ends = time.monotonic() + CLEAN_DEADLINE_S
+    while time.monotonic() < ends:
+        try:
+            if step():
+                return True
+        except OperationalError:
+            pass
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,62 @@
+"""Summaries of the decision log for the report that vendors are measured by; each by an index on time or refusals.
+
+Rows are counted as far as they are kept: accepted ones all are, refused ones as far as there is room.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tenure.domain.questions import Attempt, StatusCount
+
+_FAILURE = "SELECT number, decision, at, reason, status, client_key, claimed_client_key, path, detail FROM decisions"
+_NAMES = ("decision", "at", "reason", "status", "client_key", "claimed_client_key", "path", "detail")
+_AGENT = "coalesce(json_extract(facts, '$.user_agent'), '')"
+SQL = {
+    "by_status": "SELECT kind, reason, status, count(*) FROM decisions WHERE at >= ? "
+    "AND kind IN (SELECT value FROM json_each(?)) GROUP BY kind, reason, status",
+    "active": "SELECT DISTINCT client_key FROM counts WHERE hour >= ? AND verdict = 'accepted' AND counted > 0",
+    "last_accepted": "SELECT at FROM decisions WHERE client_key = ? AND client_key <> '' AND verdict = 'accepted' "
+    "ORDER BY number DESC LIMIT 1",
+    "refused": f"{_FAILURE} WHERE verdict = 'refused' AND kind = ? AND +at >= ? "
+    "AND reason NOT IN (SELECT value FROM json_each(?)) ORDER BY number DESC LIMIT ?",
+    "answered": f"{_FAILURE} WHERE at >= ? AND kind = ? AND verdict = 'accepted' AND status NOT IN (0, 200, 204) "
+    "ORDER BY at DESC LIMIT ?",
+    "attempts": f"SELECT kind, reason, path, kid, {_AGENT}, count(*), max(at) FROM decisions "
+    "WHERE verdict = 'refused' AND +at >= ? AND reason IN (SELECT value FROM json_each(?)) "
+    "GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT ?",
+}
+
+
+class DecisionMeasures:
+    """Summaries on one connection; one thread at a time."""
+
+    def __init__(self, execute: Callable[..., Any]) -> None:
+        self._execute = execute
+
+    def by_status(self, kinds: Sequence[str], since: str) -> list[StatusCount]:
+        """How many kept decisions of these kinds there are by reason and status."""
+        return [StatusCount(*row) for row in self._execute(SQL["by_status"], (since, _listed(kinds)))]
+
+    def active(self, since: str) -> set[str]:
+        """The client keys with an accepted call since a time, by whole hours."""
+        return {row[0] for row in self._execute(SQL["active"], (since[:13],))}
+
+    def last_accepted(self, client_key: str) -> str:
+        """When a tenant's last kept accepted call was; empty if there is none."""
+        row = self._execute(SQL["last_accepted"], (client_key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def failures(self, kind: str, since: str, strangers: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """The newest calls of a kind that were not answered 200 or 204, but for what strangers send."""
+        rows = self._execute(SQL["refused"], (kind, since, _listed(strangers), limit)).fetchall()
+        rows += self._execute(SQL["answered"], (since, kind, limit)).fetchall()
+        newest = sorted(rows, key=lambda row: int(row[0]), reverse=True)[:limit]
+        return [dict(zip(_NAMES, row[1:], strict=True)) for row in newest]
+
+    def attempts(self, since: str, reasons: Sequence[str], limit: int) -> list[Attempt]:
+        """What was tried and refused for these reasons, the most frequent first."""
+        return [Attempt(*row) for row in self._execute(SQL["attempts"], (since, _listed(reasons), limit))]
+
+
+def _listed(values: Sequence[str]) -> str:
+    return "[" + ",".join(f'"{value}"' for value in values) + "]"

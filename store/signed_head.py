@@ -1,0 +1,124 @@
+"""Signs the log's head, and never one that does not extend the head signed last.
+
+The signing key (Ed25519) lies wrapped in `keys.db`, and so does the last signed head: a log put back from an older
+backup, or written anew, is another file than the one that knows what was signed. The public key and the log's name
+(origin: the app key and eight random hex digits) lie beside it in the clear, so that checking needs no master key.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tenure.domain.chain import GENESIS
+from tenure.domain.checkpoint import Checkpoint, Verifier, sign
+from tenure.store.connection import UntrustedStoreError, connect
+from tenure.store.keyring import KeyRing
+from tenure.store.masters import MasterKey
+from tenure.store.sqlite import utc_now
+
+
+class Heads(Protocol):
+    """What is asked of the log: its head, and the hash of the event at a position."""
+
+    def head(self) -> tuple[int, str]: ...
+
+    def hash_at(self, position: int) -> str | None: ...
+
+
+class HeadRefusedError(Exception):
+    """The log does not extend the head signed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """The head signed last; `note` is empty if none has been yet."""
+
+    verifier: Verifier
+    position: int
+    hash: str
+    note: str
+    signed_at: str
+
+
+_READ = "SELECT origin, public_key, position, hash, note, signed_at FROM signed_head WHERE id = 1"
+
+
+def last_signed(path: Path) -> SignedHead | None:
+    """The head signed last, read without any key; None if nothing was ever signed here."""
+    database = connect(path, read_only=True)
+    try:
+        row = database.execute(_READ).fetchone()
+    finally:
+        database.close()
+    return SignedHead(Verifier(row[0], row[1]), *row[2:]) if row else None
+
+
+def does_not_extend(log: Heads, position: int, digest: str) -> str:
+    """Why the log does not extend a head, in words; empty if it does."""
+    here, _ = log.head()
+    if here < position:
+        return f"the log ends at position {here}, but a head was signed at {position}: events are missing after {here}"
+    found = log.hash_at(position) if position else GENESIS
+    if found != digest:
+        return f"the event at position {position} is not the one that was signed there"
+    return ""
+
+
+class HeadSigner:
+    """Signs for one `keys.db`. One thread at a time."""
+
+    def __init__(self, path: Path, master: MasterKey, app_key: str) -> None:
+        self._ring = KeyRing(path, master)
+        self._private = self._own_key(app_key)
+
+    def close(self) -> None:
+        """Closes the key file."""
+        self._ring.close()
+
+    def _own_key(self, app_key: str) -> bytes:
+        raw = self._ring.raw(self._ring.ensure("", "", "head"))
+        if raw is None:
+            raise UntrustedStoreError("the head's signing key is not in the key store; restore keys.db")
+        public = Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw()
+        self._ring.execute(
+            "INSERT OR IGNORE INTO signed_head VALUES (1, ?, ?, 0, ?, '', '')",
+            (f"{app_key}/{os.urandom(4).hex()}", public, GENESIS),
+        )
+        if self.last().verifier.public != public:
+            raise UntrustedStoreError("the head's public key is not that of its signing key; restore keys.db")
+        return raw
+
+    def last(self) -> SignedHead:
+        """The head signed last."""
+        row = self._ring.execute(_READ).fetchone()
+        return SignedHead(Verifier(row[0], row[1]), *row[2:])
+
+    def sign(self, log: Heads) -> SignedHead:
+        """The log's head, signed and remembered; HeadRefusedError if it does not extend the one before."""
+        with self._ring.transaction():
+            last = self.last()
+            why = does_not_extend(log, last.position, last.hash)
+            if why:
+                raise HeadRefusedError(why)
+            position, digest = log.head()
+            if last.note and position == last.position:
+                return last
+            note = sign(Checkpoint(last.verifier.name, position, digest), self._private)
+            self._remember(position, digest, note)
+            return self.last()
+
+    def start_again(self) -> SignedHead:
+        """Forgets the head signed last, because an older log was put back on purpose; what it was."""
+        with self._ring.transaction():
+            last = self.last()
+            self._remember(0, GENESIS, "")
+        return last
+
+    def _remember(self, position: int, digest: str, note: str) -> None:
+        self._ring.execute(
+            "UPDATE signed_head SET position = ?, hash = ?, note = ?, signed_at = ? WHERE id = 1",
+            (position, digest, note, utc_now()),
+        )

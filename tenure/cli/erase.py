@@ -1,0 +1,96 @@
+"""`tenure erase`: forget a tenant, or all that are due."""
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tenure import operators
+from tenure.cli.audit import Json, one_tenant
+from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.domain.tenant import Tenant
+from tenure.forgetting import Forgotten, StillInstalledError, due, forget, reapply
+from tenure.settings import OperatorSettings
+from tenure.store.keyring import KeyRing
+from tenure.stores import Log
+from tenure.wiring import open_writer
+
+COMPLETE = "its secrets and personal fields, in this log and in every backup and export of it"
+LATER = (
+    "whoever holds the master key and a copy of keys.db from before now can still open old backups, until "
+    "`tenure keys rotate` and `tenure keys retire` were run and the old master key is destroyed"
+)
+
+
+def erase(
+    name: Annotated[
+        str | None, typer.Argument(metavar="TENANT", help="Client key, site, URL or installation id.")
+    ] = None,
+    all_due: Annotated[
+        bool, typer.Option("--due", help="All that uninstalled longer than TENURE_ERASE_AFTER_DAYS ago.")
+    ] = False,
+    installed_too: Annotated[
+        bool, typer.Option("--installed", help="Also a tenant that never uninstalled: its calls are refused after.")
+    ] = False,
+    why: Annotated[str, typer.Option("--reason", help="Kept in the event.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask back.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget a tenant: its key is destroyed, its bare history stays. There is no way back.
+    Example: tenure erase acme.atlassian.net --reason "asked by the customer"
+    """
+    if (name is None) is not all_due:
+        raise fail("name one TENANT, or give --due", 2)
+    settings = settings_of(OperatorSettings)
+    with guarded():
+        if not settings.beside("keys").exists():
+            raise FileNotFoundError(f"{settings.beside('keys')} does not exist")
+        log = open_writer(settings)
+        ring = KeyRing(settings.beside("keys"))
+        try:
+            reapply(log, ring)
+            chosen = _chosen(settings, log, name)
+            _ask(chosen, yes)
+            found = _forget(log, ring, chosen, why, installed_too)
+        finally:
+            log.close()
+            ring.close()
+    _tell(found, as_json)
+    if not all(one.clean for one in found):
+        raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
+
+
+def _chosen(settings: OperatorSettings, log: Log, name: str | None) -> list[Tenant]:
+    if name is None:
+        return due(log, settings.erase_after_days, settings.app_key)
+    return [one_tenant(log, name)]
+
+
+def _ask(chosen: list[Tenant], yes: bool) -> None:
+    if yes or not chosen or not sys.stdin.isatty():
+        return
+    listed = "\n".join(f"  {tenant.client_key}  {tenant.base_url}" for tenant in chosen)
+    typer.echo(f"To be forgotten for good:\n{listed}", err=True)
+    typer.confirm("Go on?", abort=True, err=True)
+
+
+def _forget(log: Log, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool) -> list[Forgotten]:
+    by, origin = operators.who()
+    try:
+        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too)
+    except StillInstalledError as error:
+        raise fail(f"{error}; uninstall it in Jira first, or add --installed if that site is gone", 2) from None
+    for one in found:
+        operators.note(log, one.app_key, "erasure", client_key=one.client_key, position=one.position)
+    return found
+
+
+def _tell(found: list[Forgotten], as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            emit({**asdict(one), "complete_now": COMPLETE, "complete_after_keys_retire": LATER}, True)
+        return
+    for one in found:
+        typer.echo(f"erased {one.client_key} (event {one.position})")
+    typer.echo(f"Unreadable from now on: {COMPLETE}.\nNot yet: {LATER}." if found else "nothing to erase")

@@ -1,0 +1,125 @@
+"""`tenure keys`: make a master key, replace it while services run, and put the old one out of use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenure import operators
+from tenure.cli.audit import Json
+from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.settings import OperatorSettings, master_in
+from tenure.store.keyring import KeyRing
+from tenure.store.masters import MasterKey, new_master_key, write_master_key
+from tenure.store.rotation import Rotation
+from tenure.wiring import open_writer
+
+keys_app = typer.Typer(no_args_is_help=True, help="The master key.")
+
+
+@keys_app.command("create")
+def keys_create(
+    file: Annotated[Path | None, typer.Argument(help="Write it to this new file, 0600.")] = None, as_json: Json = False
+) -> None:
+    """A new master key. Example: tenure keys create master.key"""
+    if file is None:
+        key = new_master_key()
+        emit({"key": key}, True) if as_json else typer.echo(key)
+        return
+    try:
+        write_master_key(file)
+    except OSError as error:
+        raise fail(f"{file}: {error.strerror}; a key is never written over a file that exists", 2) from None
+    emit({"file": str(file)}, True) if as_json else typer.echo(f"wrote {file}; set TENURE_MASTER_KEY_FILE={file}")
+
+
+@contextmanager
+def _key_store(settings: OperatorSettings) -> Iterator[KeyRing]:
+    path = settings.beside("keys")
+    if not path.exists():
+        raise fail(f"{path} does not exist: no key has been made here yet (TENURE_DATABASE_URL)", 1)
+    ring = KeyRing(path, settings.master())
+    try:
+        yield ring
+    finally:
+        ring.close()
+
+
+def _note(settings: OperatorSettings, what: str, **particulars: object) -> None:
+    log = open_writer(settings)
+    try:
+        app_key = operators.app_key_of(log, settings.app_key)
+        if app_key:
+            operators.note(log, app_key, what, **particulars)
+    finally:
+        log.close()
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    to: Annotated[Path, typer.Option("--to", help="The new master key's file; made if it is not there.")],
+    as_json: Json = False,
+) -> None:
+    """A new master key in FILE, every key wrapped by both. Can be run again after it was interrupted. Services go on;
+    restarted with the new key they need the old one no more. Example: tenure keys rotate --to new.key
+    """
+    settings = settings_of(OperatorSettings)
+    with guarded(), _key_store(settings) as ring:
+        new = _new_master(to)
+        count = _rotate(settings, Rotation(ring), new)
+        found = {"file": str(to), "master_id": new.id, "wrapped": count, "next": "keys retire"}
+    if as_json:
+        emit(found, True)
+        return
+    typer.echo(
+        f"Every key is wrapped by both master keys now. Set TENURE_MASTER_KEY_FILE={to}, restart the services one by\n"
+        "one, then run: tenure keys retire. Until then the old key still opens everything."
+    )
+
+
+def _new_master(to: Path) -> MasterKey:
+    if not to.exists():
+        try:
+            write_master_key(to)
+        except OSError as error:
+            raise fail(f"{to}: {error.strerror}", 2) from None
+    return master_in(to, "--to")
+
+
+def _rotate(settings: OperatorSettings, rotation: Rotation, new: MasterKey) -> int:
+    rotation.begin(new)
+    count = 0
+    while some := rotation.rewrap_some(new):
+        count += some
+    if rotation.is_open(new):
+        # noted before it is finished: an interrupted rotation is noted once more rather than never
+        _note(settings, "keys_rotated", master_id=new.id)
+        rotation.finish(new)
+    return count
+
+
+@keys_app.command("retire")
+def keys_retire(as_json: Json = False) -> None:
+    """The old master key's wraps destroyed: it opens nothing any more. Run it with the new key configured and every
+    service restarted with it. Example: TENURE_MASTER_KEY_FILE=new.key tenure keys retire
+    """
+    settings = settings_of(OperatorSettings)
+    with guarded(), _key_store(settings) as ring:
+        retired = Rotation(ring).retire()
+        clean = ring.clean()
+        if retired is not None:
+            _note(settings, "keys_retired", master_id=retired[0])
+    if not clean:
+        raise fail("the old wraps are deleted but not yet overwritten, others hold keys.db; run it again", 1)
+    if retired is None:
+        raise fail("there is no old master key: nothing has been rotated since the last retirement", 1)
+    found = {"master_id": retired[0], "destroyed": retired[1]}
+    if as_json:
+        emit(found, True)
+        return
+    typer.echo(
+        f"The old master key {retired[0]} opens nothing in keys.db any more. Older copies of keys.db still open with\n"
+        "it: destroy the old key file, and those copies."
+    )

@@ -1,0 +1,119 @@
+"""`tenure log`: is it what it was, by which key are its heads signed, and going on after an older copy was put back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenure import operators
+from tenure.cli.audit import Json
+from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.domain.checkpoint import Verifier
+from tenure.settings import KeySettings, OperatorSettings
+from tenure.store.signed_head import HeadSigner, last_signed
+from tenure.verify import Findings, verify_export, verify_live
+from tenure.wiring import open_writer
+
+log_app = typer.Typer(no_args_is_help=True, help="Proof that the log is what it was.")
+
+
+@log_app.command("verify")
+def log_verify(
+    head: Annotated[Path | None, typer.Option("--head", help="A signed head that was kept elsewhere.")] = None,
+    export: Annotated[Path | None, typer.Option("--export", help="Check this export instead of the store.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="The log's public key (tenure log key).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Chain, signed head, projections and decisions hold, or the first position that does not; exit 1 then.
+    Example: tenure log verify --head kept-in-march.txt
+    """
+    note, verifier = _read(head) if head else None, _verifier(key)
+    with guarded():
+        if export is None:
+            found = verify_live(settings_of(KeySettings), note, verifier)
+        else:
+            if not export.is_file():
+                raise fail(f"{export} is not a file", 1)
+            found = verify_export(export, note, verifier)
+    _tell(found, as_json)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise fail(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not text'})", 2) from None
+
+
+def _verifier(text: str | None) -> Verifier | None:
+    try:
+        return Verifier.parse(text) if text else None
+    except ValueError:
+        raise fail("--key is not a public key as `tenure log key` prints it", 2) from None
+
+
+def _tell(found: Findings, as_json: bool) -> None:
+    told = {
+        "ok": found.ok,
+        "events": found.walk.events,
+        "first_bad_position": found.walk.bad or None,
+        "head": found.head,
+        "problems": ([found.walk.why] if found.walk.bad else []) + found.problems,
+    }
+    if as_json:
+        emit(told, True)
+        return
+    if found.ok:
+        typer.echo(f"intact: {found.walk.events} events, position {found.walk.position}, hash {found.walk.hash}")
+    elif found.walk.bad:
+        typer.echo(f"NOT intact: the first bad position is {found.walk.bad}")
+    else:
+        typer.echo(f"the chain of {found.walk.events} events holds, but:")
+    for problem in told["problems"]:  # type: ignore[union-attr]
+        typer.echo(f"  {problem}")
+    if found.head:
+        typer.echo(f"\n{found.head}", nl=False)
+
+
+@log_app.command("key")
+def log_key(as_json: Json = False) -> None:
+    """The public key that this log's heads are signed by; give it to whoever keeps heads."""
+    with guarded():
+        last = last_signed(settings_of(KeySettings).beside("keys"))
+    if last is None:
+        raise fail("no head has been signed here yet; it is done by serve and by log verify", 1)
+    emit({"key": last.verifier.text()}, True) if as_json else typer.echo(last.verifier.text())
+
+
+@log_app.command("accept")
+def log_accept(
+    why: Annotated[str, typer.Option("--reason", help="Kept in the event, for whoever holds the heads given up.")],
+    as_json: Json = False,
+) -> None:
+    """Go on from the log as it is, after an older copy was put back on purpose: heads are signed again from here.
+    Heads signed of what is lost stay unmatched; the event says why. Example: tenure log accept --reason "disk lost"
+    """
+    settings = settings_of(OperatorSettings)
+    with guarded():
+        log = open_writer(settings)
+        try:
+            app_key = operators.app_key_of(log, settings.app_key)
+            if not app_key:
+                raise fail("the log is empty; set TENURE_APP_KEY", 2)
+            signer = HeadSigner(settings.beside("keys"), settings.master(), app_key)
+            try:
+                given_up = signer.last()
+                event = operators.note(
+                    log, app_key, "restored", why=why, position=given_up.position, hash=given_up.hash,
+                    note=given_up.note,
+                )  # fmt: skip
+                signer.start_again()
+                note = signer.sign(log).note
+            finally:
+                signer.close()
+        finally:
+            log.close()
+    found = {"position": event.position, "given_up": given_up.position, "head": note}
+    emit(found, True) if as_json else typer.echo(f"event {event.position}; the head of {given_up.position} is given up")

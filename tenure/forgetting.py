@@ -1,0 +1,125 @@
+"""Forgets tenants: the data key is destroyed, `erased` is appended, the projection loses what it held.
+
+The order: under the log's lock (nobody appends meanwhile) the key is marked and destroyed in `keys.db`, that file is
+rewritten and its WAL cut, then `erased` is appended. The vault, not the log, is the authority on who is forgotten: what
+was left half done, and what a log restored from before an erasure brings back, is erased again from the marks
+(`reapply`) before the service is ready.
+
+Only an uninstalled tenant is due, and only an uninstalled one is erased by hand, unless it is said otherwise: the
+deletion of a site sends no event, so a tenant that is long gone may still stand as installed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tenure.domain.events import Draft, Erased, EventType
+from tenure.domain.ports import Append, Appended
+from tenure.domain.refusals import OursError, Reason
+from tenure.domain.tenant import Tenant
+from tenure.projections import tenants
+from tenure.projections.security_context import current
+from tenure.store.keyring import Erasure, KeyRing
+from tenure.store.vault import key_id_of
+from tenure.stores import Log
+
+
+class StillInstalledError(Exception):
+    """The tenant has not uninstalled the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A tenant that was erased: by which event, of which key, and whether no byte of that key is left in `keys.db`."""
+
+    app_key: str
+    client_key: str
+    key_id: str
+    position: int
+    clean: bool
+
+
+def forget(
+    log: Log,
+    ring: KeyRing,
+    chosen: Sequence[Tenant],
+    *,
+    by: str,
+    origin: str,
+    why: str,
+    installed_too: bool = False,
+) -> list[Forgotten]:
+    """Erases tenants, all under one lock; those erased already are passed over. StillInstalledError before anything is
+    done if one is installed, unless `installed_too`.
+    """
+    clean = True
+
+    def decide() -> Sequence[Append]:
+        nonlocal clean
+        found = [current(log.connection, tenant.app_key, tenant.client_key) for tenant in chosen]
+        now = [tenant for tenant in found if tenant is not None and not tenant.erased_at]
+        for tenant in now:
+            if tenant.installed and not installed_too:
+                raise StillInstalledError(f"{tenant.client_key} has not uninstalled the app")
+        for tenant in now:
+            ring.erase(tenant.app_key, tenant.client_key, by, origin, why)
+        clean = ring.clean()
+        return [_erased(log, _mark(ring, tenant)) for tenant in now]
+
+    return [_forgotten(result, clean) for result in log.append_under_lock(decide)]
+
+
+def _mark(ring: KeyRing, tenant: Tenant) -> Erasure:
+    mark = ring.erasure_of(key_id_of(tenant.secret.sealed))
+    if mark is None:
+        raise OursError(Reason.STORE_UNAVAILABLE, f"the secret of {tenant.client_key} is under a key unknown here")
+    return mark
+
+
+def _erased(log: Log, mark: Erasure) -> Append:
+    data = Erased(mark.by, mark.origin, mark.key_id, mark.why)
+    draft = Draft(EventType.ERASED, {"kind": "vault", "erased_at": mark.erased_at}, data)
+    return Append(mark.app_key, mark.client_key, log.version(mark.app_key, mark.client_key), draft, None)
+
+
+def _forgotten(result: object, clean: bool) -> Forgotten:
+    if not isinstance(result, Appended) or result.event is None or not isinstance(result.event.data, Erased):
+        raise OursError(Reason.STORE_UNAVAILABLE, "the erasure was not appended")
+    event = result.event
+    return Forgotten(event.app_key, event.client_key, result.event.data.key_id, event.position, clean)
+
+
+def reapply(log: Log, ring: KeyRing, after: int = 0) -> tuple[list[Forgotten], int]:
+    """Appends `erased` wherever a mark (from number `after` on) says so and the log does not: what was done, and the
+    number of the last mark that was looked at.
+    """
+    found, last = [], after
+    for mark in ring.erasures(after):
+        last = mark.number
+
+        def decide(mark: Erasure = mark) -> Sequence[Append]:
+            now = current(log.connection, mark.app_key, mark.client_key)
+            missing = now is not None and not now.erased_at and key_id_of(now.secret.sealed) == mark.key_id
+            return [_erased(log, mark)] if missing else []
+
+        if decide():
+            found += [_forgotten(result, True) for result in log.append_under_lock(decide)]
+    return found, last
+
+
+def due(log: Log, days: int, app_key: str | None = None, now: datetime | None = None) -> list[Tenant]:
+    """The tenants that uninstalled longer ago than `days`; none if `days` is 0."""
+    if not days:
+        return []
+    before = ((now or datetime.now(UTC)) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return [
+        tenant
+        for tenant in tenants.uninstalled_before(log.connection, before)
+        if not app_key or app_key == tenant.app_key
+    ]
+
+
+def unkeyed(log: Log, ring: KeyRing) -> list[str]:
+    """The client keys of tenants whose secret is under a key that is neither there nor marked as destroyed."""
+    known = ring.key_ids() | {mark.key_id for mark in ring.erasures()}
+    return [client for client, sealed in tenants.sealed_secrets(log.connection) if key_id_of(sealed) not in known]

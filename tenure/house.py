@@ -1,0 +1,175 @@
+"""The parts of one worker: opened together, started and stopped together, each thread with connections of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohttp
+import structlog
+
+from tenure.api.audit import Audit
+from tenure.api.head import RefusedHeadError
+from tenure.api.install_keys import InstallKeys
+from tenure.api.webhooks import Upstream
+from tenure.domain.decisions import FailedToken
+from tenure.domain.refusals import OursError
+from tenure.domain.tenant import Tenant
+from tenure.housekeeping import Housekeeping
+from tenure.projections import tenants
+from tenure.settings import KeySettings, Settings
+from tenure.store.decisions import DecisionLane, SqliteDecisions
+from tenure.store.keeper import Keeper, Retention
+from tenure.store.lane import Lane
+from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner
+from tenure.store.tokens import ApiTokens
+from tenure.store.vault import KEPT_S, Vault
+from tenure.store.veil import Veil
+from tenure.stores import Log, events_of, log_of
+
+log = structlog.get_logger()
+
+
+def open_vault(settings: KeySettings) -> Vault:
+    """The vault beside the log."""
+    return Vault(settings.beside("keys"), settings.master())
+
+
+def retention(settings: Settings) -> Retention:
+    """How long decisions are kept, and in how many bytes."""
+    return Retention(settings.decisions_days, settings.decisions_mb * 1024 * 1024)
+
+
+def _nearly_full(used: int, quota: int) -> None:
+    log.warning("the decision log is nearly full", used_bytes=used, quota_bytes=quota, setting="DECISIONS_MB")
+
+
+class House:
+    """The parts of one worker, made and ended with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.events = events_of(settings)
+        self._app_key = settings.app_key
+        self.vault = open_vault(settings)
+        self.tokens = ApiTokens(settings.beside("keys"))
+        self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self.install_keys = InstallKeys(settings.install_keys_url, self.events.key_store)
+        self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
+        veil_vault = open_vault(settings)
+        self.decisions = DecisionLane(
+            settings.beside("decisions"), Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
+        )
+        self.marks = Veil(self.vault, settings.app_key)
+        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full)
+        key_writer = open_vault(settings)
+        self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
+        signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
+        signed = log_of(settings)
+        self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
+        self._housekeeping = Housekeeping(settings)
+        self._refreshing: asyncio.Task[None] | None = None
+        self.audit_log = log_of(settings)
+        self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self._readers = (self.vault, self.tokens, self.reads, self.audit_log, self.audit_reads, self.events)
+        self.audit: Audit | None = None
+        self._writers = (key_writer, veil_vault, signer, signed)
+
+    async def ensure_key(self, app_key: str, client_key: str) -> None:
+        """`lifecycle.Keys`."""
+        if not self.vault.has_key(app_key, client_key):
+            await self._new_keys.submit((app_key, client_key))
+
+    def failures(self, address: str) -> int:
+        """`signing.Failures`."""
+        return self.reads.failures(self.marks.mark(address))
+
+    def failed(self, address: str) -> None:
+        """`signing.Failures`."""
+        self.decisions.post(FailedToken(self.marks.mark(address), time.time()))
+
+    async def signed_head(self) -> str:
+        """The head's signed text, or RefusedHeadError."""
+        found = await self._heads.submit(None)
+        if isinstance(found, HeadRefusedError):
+            raise RefusedHeadError(str(found))
+        return found
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(KEPT_S)
+            self.vault.refresh()
+
+    async def problems(self) -> list[str]:
+        """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
+        try:
+            at_head = await self.events.ask(_at_head)
+        except OursError:
+            return ["the store does not answer"]
+        return [] if at_head else ["the log's head is not at its last event"]
+
+    async def position(self) -> int:
+        """The position of the log's last event."""
+        return int(await self.events.ask(lambda log: log.head()[0]))
+
+    async def find(self, name: str) -> list[Tenant]:
+        """The tenants of a name, of this app."""
+        found: list[Tenant] = await self.events.ask(lambda log: tenants.find(log.connection, name))
+        return [tenant for tenant in found if tenant.app_key == self._app_key]
+
+    async def start(self) -> None:
+        """Opens the ways out."""
+        session = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            connector=aiohttp.TCPConnector(limit=256),
+        )
+        self.keeper.start()
+        self.install_keys.session = session
+        if self.upstream is not None:
+            self.upstream.session = session
+        self._refreshing = asyncio.create_task(self._refresh())
+        self._housekeeping.start()
+
+    async def stop(self) -> None:
+        """Writes what is queued and closes everything."""
+        if self.install_keys.session is not None:
+            await self.install_keys.session.close()
+        if self.audit is not None:
+            self.audit.close()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.to_thread(self._housekeeping.stop)
+        for lane in (self.decisions, self._new_keys, self._heads):
+            lane.close()
+        self.keeper.close()
+        for part in (*self._readers, *self._writers):
+            part.close()
+
+
+def _at_head(log: Log) -> bool:
+    position, _ = log.head()
+    row = log.connection.execute("SELECT max(position) FROM events").fetchone()
+    return bool((row[0] or 0) == position)
+
+
+def _key_maker(vault: Vault) -> Any:
+    def make(batch: Sequence[tuple[str, str]]) -> list[None]:
+        for tenant in batch:
+            vault.ensure_key(*tenant)
+        return [None] * len(batch)
+
+    return make
+
+
+def _head_signer(signer: HeadSigner, log: Heads) -> Callable[[Sequence[None]], list[str | HeadRefusedError]]:
+    def sign(batch: Sequence[None]) -> list[str | HeadRefusedError]:
+        # one signature answers all who wait
+        found: str | HeadRefusedError
+        try:
+            found = signer.sign(log).note
+        except HeadRefusedError as error:
+            found = error
+        return [found] * len(batch)
+
+    return sign

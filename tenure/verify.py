@@ -1,0 +1,203 @@
+"""Is the log what it was? The chain, the heads signed earlier, the projections and the decisions, each held to the log.
+
+Works on whatever there is: a store that `serve` refuses, a backup without keys, an export. What is wrong with the log
+itself is a first bad position; everything else is a problem in words.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pysqlite3 import DatabaseError
+
+from tenure.domain.chain import GENESIS, Walk, follow
+from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
+from tenure.domain.events import OPERATOR, OPERATORS, Operated
+from tenure.housekeeping import DECISIONS, span_of
+from tenure.projections.fsck import differences
+from tenure.settings import KeySettings, SettingsError
+from tenure.store.connection import UntrustedStoreError, check_permissions
+from tenure.store.decision_digest import DecisionDigests
+from tenure.store.evidence import UnreadableError, exported_rows
+from tenure.store.masters import MasterKey
+from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
+from tenure.stores import Log, damage, database_errors, log_of, sentence_of
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found. `head` is the signed head's text, if there is one."""
+
+    walk: Walk = field(default_factory=lambda: Walk(wanted={0: GENESIS}))
+    problems: list[str] = field(default_factory=list)
+    head: str | None = None
+    app_key: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.walk.bad and not self.problems
+
+
+def kept_head(found: Findings, note: str, verifier: Verifier | None) -> Checkpoint | None:
+    """The head of a kept text. That it is signed by another key, or that no key is known, is a problem."""
+    try:
+        checkpoint = read(note)
+    except ValueError as error:
+        found.problems.append(f"the kept head cannot be read: {error}")
+        return None
+    if verifier is None:
+        found.problems.append("the kept head's signature was not checked: give the log's public key (--key)")
+        return checkpoint
+    try:
+        return verify(note, verifier)
+    except ValueError as error:
+        found.problems.append(f"the kept head is not one of this log's: {error}")
+        return checkpoint
+
+
+def hold_to(walk: Walk, heads: list[tuple[int, str, str]]) -> None:
+    """Holds the chain to heads (position, hash, what it is), lowest first."""
+    for position, digest, name in sorted(heads):
+        if position > walk.position and not walk.bad:
+            walk.fail(walk.position + 1, f"the log ends at position {walk.position}; {name} is of position {position}")
+        elif position <= walk.position and walk.wanted.get(position) != digest:
+            earlier = position if not walk.bad else min(position, walk.bad)
+            walk.bad, walk.why = earlier, f"the event at position {position} is not the one of {name}"
+
+
+def verify_export(path: Path, note: str | None, verifier: Verifier | None) -> Findings:
+    """Checks an export, against a head kept elsewhere if one is given."""
+    found = Findings()
+    kept = kept_head(found, note, verifier) if note is not None else None
+    _follow(found, exported_rows(path), {kept.position} if kept else set())
+    if kept is not None:
+        hold_to(found.walk, [(kept.position, kept.hash, "the kept head")])
+    found.head = note
+    return found
+
+
+def _follow(found: Findings, rows: Iterator[tuple[bytes, ...]], wanted: set[int]) -> None:
+    try:
+        follow(found.walk, rows, wanted)
+    except UnreadableError as error:
+        found.walk.fail(found.walk.position + 1, str(error))
+    except damage() as error:
+        found.walk.fail(found.walk.position + 1, f"the store is damaged: {sentence_of(error)}")
+
+
+def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | None) -> Findings:
+    """Checks the store as it lies there, in one snapshot."""
+    found = Findings()
+    for path in settings.files():
+        try:
+            check_permissions(path)
+        except UntrustedStoreError as error:
+            found.problems.append(str(error))
+    last = _last_signed(found, settings.beside("keys"))
+    kept = kept_head(found, note, verifier or (last.verifier if last else None)) if note is not None else None
+    heads = [(last.position, last.hash, "the head signed last")] if last else []
+    heads += [(kept.position, kept.hash, "the kept head")] if kept else []
+    with _snapshot(settings) as log:
+        _follow(found, log.stored_rows(), {position for position, _, _ in heads})
+        _hold_to_own_head(found, log)
+        hold_to(found.walk, heads)
+        try:
+            _besides(found, log, settings.beside("decisions"))
+        except damage() as error:
+            found.problems.append(f"the store cannot be read whole: {sentence_of(error)}")
+        except Exception as error:
+            if isinstance(error, database_errors()):
+                raise  # the database went away: nothing is known of the log
+            found.problems.append(f"the log cannot be folded: {type(error).__name__}")
+        found.head = last.note or None if last else None
+        if found.ok and found.app_key:
+            _sign(found, log, settings)
+    return found
+
+
+@contextmanager
+def _snapshot(settings: KeySettings) -> Iterator[Log]:
+    log = log_of(settings)
+    try:
+        log.snapshot()
+        yield log
+    finally:
+        log.close()
+
+
+def _last_signed(found: Findings, keys: Path) -> SignedHead | None:
+    try:
+        last = last_signed(keys)
+        if last is not None and last.note:
+            verify(last.note, last.verifier)
+        return last
+    except FileNotFoundError:
+        return None
+    except (DatabaseError, UntrustedStoreError) as error:
+        found.problems.append(f"{keys} cannot be read: {error}")
+    except ValueError as error:
+        found.problems.append(f"the head signed last is not sound: {error}")
+    return None
+
+
+def _hold_to_own_head(found: Findings, log: Log) -> None:
+    walk = found.walk
+    unreadable: tuple[type[Exception], ...] = (*damage(), TypeError)
+    try:
+        position, digest = log.head()
+    except unreadable:
+        found.problems.append("the log's head cannot be read")
+        return
+    if walk.bad or (position, digest) == (walk.position, walk.hash):
+        return
+    first = min(position, walk.position) + 1 if position != walk.position else position
+    walk.fail(first, f"the log's head is at position {position}, its last event at {walk.position}")
+
+
+def _besides(found: Findings, log: Log, decisions: Path) -> None:
+    gone = log.missing_guards()
+    if gone:
+        found.problems.append(f"the triggers {', '.join(gone)} are gone or changed")
+    row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
+    found.app_key = row[0] if row else ""
+    found.problems += differences(log.connection, log.read())
+    counted = [
+        span_of(event.data.particulars)
+        for event in log.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS)
+        if isinstance(event.data, Operated)
+    ]
+    if not counted or not decisions.exists():
+        if counted:
+            found.problems.append(f"{decisions} is not there, but the log has counted decisions")
+        return
+    digests = DecisionDigests(decisions)
+    try:
+        found.problems += list(filter(None, (digests.problem(span) for span in counted)))
+    finally:
+        digests.close()
+
+
+def _sign(found: Findings, log: Log, settings: KeySettings) -> None:
+    master = _master(settings)
+    if master is None or not settings.beside("keys").exists():
+        return
+    try:
+        signer = HeadSigner(settings.beside("keys"), master, found.app_key)
+    except UntrustedStoreError as error:
+        found.problems.append(str(error))
+        return
+    try:
+        found.head = signer.sign(log).note
+    except HeadRefusedError as error:
+        found.problems.append(str(error))
+    finally:
+        signer.close()
+
+
+def _master(settings: KeySettings) -> MasterKey | None:
+    try:
+        return settings.master()
+    except SettingsError:
+        return None

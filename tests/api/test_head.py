@@ -1,0 +1,131 @@
+"""`GET /audit/head`, the head written and posted on a schedule, and what vouches for decisions."""
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import httpx
+
+from support.command import told
+from support.house import House
+from tenure.domain.checkpoint import Verifier, read, verify
+from tenure.housekeeping import Housekeeping
+from tenure.settings import Settings
+from tenure.store.connection import connect
+
+
+def head_of(house: House, token: str) -> httpx.Response:
+    """What the route answers."""
+    url = f"{house.service.internal_url}/audit/head"
+    return httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+
+
+def test_the_head_is_for_audit_tokens_and_moves_with_the_log(tmp_path: Path) -> None:
+    """A token of scope audit gets the signed head of now; another scope 403, none 401; each read is a decision."""
+    with House(tmp_path) as house:
+        token = told(tmp_path, house.settings, "tokens", "create", "auditor", "--scope", "audit")["token"]
+        other = told(tmp_path, house.settings, "tokens", "create", "signer", "--scope", "sign")["token"]
+        first = head_of(house, token)
+        assert (first.status_code, head_of(house, other).status_code, head_of(house, "x").status_code) == (
+            200,
+            403,
+            401,
+        )
+        house.installed()
+        second = head_of(house, token)
+        key = Verifier.parse(told(tmp_path, house.settings, "log", "key")["key"])
+        assert verify(second.text, key).position == verify(first.text, key).position + 2 == house.head()[0]
+        assert verify(second.text, key).hash == house.head()[1]
+        assert house.decision(second)["kind"] == "audit"
+        (tmp_path / "kept").write_text(first.text)
+        assert told(tmp_path, house.settings, "log", "verify", "--head", "kept")["ok"]
+
+
+def test_a_rolled_back_log_gets_no_head(tmp_path: Path) -> None:
+    """With an older copy in place the head is 409 and verify names what is missing first, until it is accepted."""
+    with House(tmp_path) as house:
+        token = told(tmp_path, house.settings, "tokens", "create", "auditor", "--scope", "audit")["token"]
+        house.installed()
+        told(tmp_path, house.settings, "backup", "old.db")
+        house.installed()
+        kept = head_of(house, token)
+        assert kept.status_code == 200
+        house.service.stop()
+        for name in ("events.db", "events.db-wal", "events.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / "old.db").rename(tmp_path / "events.db")
+        house.restart()
+        assert head_of(house, token).status_code == 409
+        (tmp_path / "kept").write_text(kept.text)
+        found = told(tmp_path, house.settings, "log", "verify", "--head", "kept", status=1)
+        assert found["first_bad_position"] == 3
+        told(tmp_path, house.settings, "log", "accept", "--reason", "a drill")
+        assert head_of(house, token).status_code == 200
+        assert not told(tmp_path, house.settings, "log", "verify", "--head", "kept", status=1)["ok"]
+
+
+class _Keeper(BaseHTTPRequestHandler):
+    taken: list[str] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        self.taken.append(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_head_goes_out_by_itself(tmp_path: Path) -> None:
+    """The signed head is in HEAD_FILE, 0600, and was posted to HEAD_URL, once for all workers."""
+    server = HTTPServer(("127.0.0.1", 0), _Keeper)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    with House(tmp_path, {"HEAD_FILE": "head.txt", "HEAD_URL": url}, "--workers", "2"):
+        ends = time.monotonic() + 20
+        while not _Keeper.taken and time.monotonic() < ends:
+            time.sleep(0.05)
+        time.sleep(1)
+    server.shutdown()
+    server.server_close()
+    text = (tmp_path / "head.txt").read_text()
+    assert _Keeper.taken == [text]
+    assert read(text).position == 0
+    assert (tmp_path / "head.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_deleted_refusal_shows(tmp_path: Path) -> None:
+    """Once decisions have been counted into the log, one deleted from the middle is a problem of `log verify`."""
+    with House(tmp_path) as house:
+        site = house.installed()
+        for _ in range(3):
+            assert house.page(site, "bad.token.here").status_code == 401
+        house.service.stop()
+        late = Housekeeping(_settings(house), clock=lambda: time.time() + 7200)
+        late.tick()
+        late.stop()
+        assert told(tmp_path, house.settings, "log", "verify")["ok"]
+        database = connect(tmp_path / "decisions.db")
+        refused = [row[0] for row in database.execute("SELECT decision FROM decisions WHERE verdict = 'refused'")]
+        assert len(refused) == 3
+        database.execute("DELETE FROM decisions WHERE decision = ?", [sorted(refused)[1]])
+        database.close()
+        found = told(tmp_path, house.settings, "log", "verify", status=1)
+        assert found["first_bad_position"] is None
+        assert any("2 refused decisions" in problem for problem in found["problems"])
+
+
+def _settings(house: House) -> Settings:
+    given = {name.lower(): value for name, value in house.settings.items() if value}
+    return Settings.model_validate({**given, "database_url": str(house.folder / "events.db")})
+
+
+def test_readyz_names_what_widens_trust(signed: House, legacy: House) -> None:
+    """/readyz names the settings that trust more than the default does."""
+    one, other = (
+        httpx.get(f"{house.service.internal_url}/readyz", trust_env=False).json() for house in (signed, legacy)
+    )
+    assert not [notice for notice in one["notices"] if "LEGACY_INSTALL" in notice]
+    assert [notice for notice in other["notices"] if "LEGACY_INSTALL" in notice]
+    assert other["status"] == "ready"

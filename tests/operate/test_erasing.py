@@ -1,0 +1,226 @@
+"""Forgetting: what is unreadable after it, what stays, and that nothing brings a tenant back."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.command import tenure, told
+from support.house import APP_KEY, House
+from tenure.forgetting import reapply
+from tenure.settings import StoreSettings
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.keyring import KeyRing
+from tenure.store.masters import from_text
+from tenure.store.vault import Vault, key_id_of
+from tenure.stores import Log
+from tenure.wiring import open_writer
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A service of its own, because its store is taken apart."""
+    with House(tmp_path) as opened:
+        yield opened
+
+
+def readable(folder: Path, text: bytes) -> list[str]:
+    """The files of a folder that hold the text."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+def opener(house: House) -> Vault:
+    """The vault as whoever has the master key opens it."""
+    return Vault(house.folder / "keys.db", from_text(house.settings["MASTER_KEY"]))
+
+
+def test_only_an_uninstalled_tenant_is_erased_unless_it_is_said(house: House) -> None:
+    """A tenant that has not uninstalled is refused with what to do; --installed erases it all the same."""
+    site = house.installed()
+    refused = tenure(house.folder, house.settings, "erase", site.client_key, "--yes", status=2)
+    assert "--installed" in refused.stderr
+    assert house.page(site).status_code == 200
+    found = told(house.folder, house.settings, "erase", site.client_key, "--installed", "--reason", "site deleted")
+    assert found["client_key"] == site.client_key
+    assert house.page(site).status_code == 401
+    assert house.kinds(site.client_key)[-1] == "erased"
+    assert tenure(house.folder, house.settings, "erase", site.client_key).stdout == "nothing to erase\n"
+
+
+def test_after_an_erasure_nothing_opens_and_everything_holds(house: House) -> None:
+    """No file, backup, WAL or export opens what was sealed; history and hashes are whole."""
+    site = house.site()
+    assert site.install(body_extra={"description": "the admin's own words"}).status == 204
+    assert site.uninstall().status == 204
+    tenure(house.folder, house.settings, "backup", "before.db")
+    sealed = house.known(site.client_key).secret
+    ring = KeyRing(house.folder / "keys.db")
+    key_id = key_id_of(sealed.sealed)
+    wrapped = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys WHERE key_id = ?", (key_id,))]
+    ring.close()
+    assert wrapped
+    assert readable(house.folder, wrapped[0]) != []
+    told(house.folder, house.settings, "erase", site.client_key, "--reason", "asked for")
+    assert readable(house.folder, wrapped[0]) == []
+    assert readable(house.folder, site.secret.encode()) == []
+    assert readable(house.folder, b"admin's own words") == []
+    vault = opener(house)
+    with pytest.raises(UntrustedStoreError):
+        vault.open(APP_KEY, site.client_key, sealed.version, "secret", sealed.sealed)
+    vault.close()
+    assert house.kinds(site.client_key) == ["installed", "uninstalled", "erased"]
+    tenant = house.known(site.client_key)
+    assert (tenant.secret.sealed, tenant.base_url, tenant.installation_id) == ("", "", "")
+    assert told(house.folder, house.settings, "log", "verify")["ok"]
+    copy = {**house.settings, "DATABASE_URL": "before.db"}
+    assert told(house.folder, copy, "log", "verify")["first_bad_position"] is None
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_log_restored_from_before_an_erasure_brings_nobody_back(house: House, kill: bool) -> None:
+    """With an older log put back, `erased` is appended again before the service is ready."""
+    site = house.installed()
+    assert site.uninstall().status == 204
+    tenure(house.folder, house.settings, "backup", "before.db")
+    told(house.folder, house.settings, "erase", site.client_key)
+    house.service.kill() if kill else house.service.stop()
+    for name in ("events.db", "events.db-wal", "events.db-shm"):
+        (house.folder / name).unlink(missing_ok=True)
+    shutil.copy(house.folder / "before.db", house.folder / "events.db")
+    house.restart()
+    assert house.kinds(site.client_key)[-1] == "erased"
+    assert house.page(site).status_code == 401
+
+
+def test_a_half_done_erasure_is_completed_at_the_start(house: House) -> None:
+    """A key that was destroyed before `erased` was appended: the next start appends it, once."""
+    site = house.installed()
+    assert site.uninstall().status == 204
+    house.service.kill()
+    ring = KeyRing(house.folder / "keys.db")
+    ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "crashed after this")
+    ring.close()
+    house.restart()
+    house.restart()
+    assert house.kinds(site.client_key)[-3:] == ["enabled", "uninstalled", "erased"]
+
+
+def test_a_return_during_a_half_done_erasure_waits(house: House) -> None:
+    """Between the destruction and the event an install is answered 503; after the event it is a first one."""
+    site = house.installed()
+    assert site.uninstall().status == 204
+    ring = KeyRing(house.folder / "keys.db")
+    ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "")
+    assert house.again(site).install(new_secret=True).status == 503
+    log = open_writer_of(house)
+    found, last = reapply(log, ring)
+    assert [one.client_key for one in found] == [site.client_key]
+    assert reapply(log, ring, last) == ([], last)
+    log.close()
+    ring.close()
+    back = house.site(client_key=site.client_key, base_url=site.base_url)
+    assert back.install().status == 204
+    assert back.enable().status == 204
+
+
+def open_writer_of(house: House) -> Log:
+    """The house's log, to append to."""
+    return open_writer(StoreSettings(database_url=str(house.folder / "events.db")))
+
+
+def test_who_returns_after_an_erasure_is_new_in_every_worker(tmp_path: Path) -> None:
+    """A tenant that installs again gets a key of its own in a service that had the old one in memory, and works after
+    a restart; the mark of the old key stays, and erases nobody again.
+    """
+    with House(tmp_path, {}, "--workers", "2") as house:
+        site = house.installed()
+        for _ in range(8):
+            assert house.page(site).status_code == 200
+        assert site.uninstall().status == 204
+        old = key_id_of(house.known(site.client_key).secret.sealed)
+        told(house.folder, house.settings, "erase", site.client_key)
+        assert site.install(new_secret=True).status == 204
+        assert site.enable().status == 204
+        for _ in range(8):
+            assert house.page(site).status_code == 200
+        new = key_id_of(house.known(site.client_key).secret.sealed)
+        assert new != old
+        house.restart(kill=True)
+        site = house.again(site)
+        assert house.page(site).status_code == 200
+        assert house.kinds(site.client_key)[-3:] == ["erased", "installed", "enabled"]
+        assert str(house.events(site.client_key)[-2].changed).startswith("Changed(cause=<Cause.FIRST")
+        assert told(house.folder, house.settings, "log", "verify")["ok"]
+
+
+def test_a_kept_key_does_not_outlive_an_erasure(tmp_path: Path) -> None:
+    """A vault that has a tenant's key in memory drops it after an erasure by another process, and cannot open."""
+    master = from_text("bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=")
+    vault = Vault(tmp_path / "keys.db", master)
+    vault.ensure_key("app", "a")
+    sealed = vault.seal("app", "a", 1, "secret", b"plain")
+    other = KeyRing(tmp_path / "keys.db")
+    other.erase("app", "a", "by", "origin", "")
+    other.close()
+    vault.refresh()
+    assert vault._keys == {}
+    with pytest.raises(UntrustedStoreError):
+        vault.open("app", "a", 1, "secret", sealed)
+    assert not vault.has_key("app", "a")
+    vault.ensure_key("app", "a")
+    assert key_id_of(vault.seal("app", "a", 2, "secret", b"x")) != key_id_of(sealed)
+    vault.close()
+
+
+def test_the_service_erases_what_is_due_by_itself(house: House) -> None:
+    """A tenant uninstalled longer than ERASE_AFTER_DAYS is erased by the service; a fresher one is not; 0 never."""
+    house.settings["ERASE_AFTER_DAYS"] = "0"
+    old, fresh = house.installed(), house.installed()
+    assert old.uninstall().status == 204
+    house.service.stop()
+    long_ago = (datetime.now(UTC) - timedelta(days=61)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    log = open_writer_of(house)
+    log.connection.execute(
+        "UPDATE security_contexts SET uninstalled_at = ? WHERE client_key = ?", (long_ago, old.client_key)
+    )
+    log.close()
+    house.restart()
+    fresh = house.again(fresh)
+    assert fresh.uninstall().status == 204
+    assert house.kinds(old.client_key)[-1] == "uninstalled"
+    house.settings["ERASE_AFTER_DAYS"] = "60"
+    house.restart()
+    ends = time.monotonic() + 15
+    while house.kinds(old.client_key)[-1] != "erased" and time.monotonic() < ends:
+        time.sleep(0.05)
+    event = house.events(old.client_key)[-1]
+    assert event.type == "erased"
+    assert "60 days" in str(event.data)
+    assert house.kinds(fresh.client_key)[-1] == "uninstalled"
+
+
+def test_due_by_hand_says_what_it_did(house: House) -> None:
+    """`erase --due` with nothing due does nothing; without TENANT and --due it is wrong use."""
+    house.installed()
+    assert tenure(house.folder, house.settings, "erase", "--due").stdout == "nothing to erase\n"
+    tenure(house.folder, house.settings, "erase", status=2)
+
+
+def test_a_foreign_caller_learns_nothing_of_an_erasure(house: House) -> None:
+    """An erased tenant's call is answered as that of a tenant never heard of."""
+    site = house.installed()
+    never = house.site()
+    told(house.folder, house.settings, "erase", site.client_key, "--installed")
+    one, other = house.page(site), house.page(never)
+    assert one.status_code == other.status_code == 401
+    assert _without_id(one) == _without_id(other)
+
+
+def _without_id(answer: httpx.Response) -> dict[str, object]:
+    body = dict(answer.json())
+    body.pop("decision")
+    return body

@@ -1,0 +1,201 @@
+"""The master key replaced: under load, after kill -9, the old one useless after `retire`, the log untouched."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from support.command import tenure, told
+from support.house import House
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.keyring import KeyRing
+from tenure.store.masters import (
+    GivenMaster,
+    MasterKey,
+    WrongMasterError,
+    deposit,
+    from_file,
+    new_deposit_box,
+    withdraw,
+)
+from tenure.store.rotation import Rotation
+from tenure.store.vault import CACHED_KEYS, Vault
+
+OLD, NEW, THIRD = (GivenMaster(letter * 32) for letter in (b"o", b"n", b"t"))
+
+
+def rotate(ring: KeyRing, new: MasterKey) -> None:
+    """A whole rotation."""
+    rotation = Rotation(ring)
+    rotation.begin(new)
+    while rotation.rewrap_some(new):
+        pass
+    rotation.finish(new)
+
+
+def test_a_key_made_during_a_rotation_opens_under_both(tmp_path: Path) -> None:
+    """Whoever runs under either master makes keys that the other opens, also after a second rotation."""
+    old = Vault(tmp_path / "keys.db", OLD)
+    old.ensure_key("app", "before")
+    ring = KeyRing(tmp_path / "keys.db", OLD)
+    rotation = Rotation(ring)
+    rotation.begin(NEW)
+    old.ensure_key("app", "during")
+    sealed = old.seal("app", "during", 1, "secret", b"plain")
+    with pytest.raises(UntrustedStoreError, match="not finished"):
+        Vault(tmp_path / "keys.db", NEW)
+    rotate(ring, NEW)
+    new = Vault(tmp_path / "keys.db", NEW)
+    assert new.open("app", "during", 1, "secret", sealed) == b"plain"
+    new.ensure_key("app", "after")
+    assert old.open("app", "after", 1, "secret", new.seal("app", "after", 1, "secret", b"later")) == b"later"
+    with pytest.raises(UntrustedStoreError, match="current one"):
+        Rotation(ring).retire()
+    current = KeyRing(tmp_path / "keys.db", NEW)
+    assert Rotation(current).retire() is not None
+    rotate(current, THIRD)
+    third = KeyRing(tmp_path / "keys.db", THIRD)
+    Rotation(third).retire()
+    assert Vault(tmp_path / "keys.db", THIRD).open("app", "during", 1, "secret", sealed) == b"plain"
+
+
+def test_the_old_master_is_useless_after_retirement(tmp_path: Path) -> None:
+    """After `retire` the old key starts nothing, makes no key, and no wrap of it is in the file or its WAL."""
+    old = Vault(tmp_path / "keys.db", OLD)
+    for number in range(300):
+        old.ensure_key("app", f"t{number}")
+    ring = KeyRing(tmp_path / "keys.db", OLD)
+    wraps = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys WHERE master_id = ?", (OLD.id,))]
+    rotate(ring, NEW)
+    current = KeyRing(tmp_path / "keys.db", NEW)
+    Rotation(current).retire()
+    assert current.clean()
+    with pytest.raises(UntrustedStoreError):
+        Vault(tmp_path / "keys.db", OLD)
+    with pytest.raises(UntrustedStoreError):
+        old.ensure_key("app", "stranded")
+    assert not current.key_id("app", "stranded")
+    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert len(wraps) == 300
+    assert not [wrap for wrap in wraps if wrap[1:] in everything]
+
+
+def test_an_abandoned_rotation_gives_way(tmp_path: Path) -> None:
+    """A rotation that never finished can be begun to another key; one that is not retired stands in the way."""
+    ring = KeyRing(tmp_path / "keys.db", OLD)
+    ring.ensure("app", "a")
+    Rotation(ring).begin(THIRD)
+    rotate(ring, NEW)
+    assert ring.masters() == {OLD.id: "former", NEW.id: "current"}
+    with pytest.raises(UntrustedStoreError, match="retire"):
+        Rotation(ring).begin(THIRD)
+    with pytest.raises(UntrustedStoreError, match="new file"):
+        Rotation(ring).begin(OLD)
+
+
+def test_an_erased_tenants_wraps_are_nowhere(tmp_path: Path) -> None:
+    """However the pages of keys.db were split and merged before, no byte of a destroyed wrap is left after `clean`."""
+    ring = KeyRing(tmp_path / "keys.db", OLD)
+    for number in range(1500):
+        ring.ensure("app", f"t{number}")
+    gone = []
+    for number in range(0, 1500, 3):
+        key_id = ring.key_id("app", f"t{number}")
+        gone += [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys WHERE key_id = ?", (key_id,))]
+        ring.erase("app", f"t{number}", "by", "origin", "")
+    assert ring.clean()
+    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert len(gone) == 500
+    assert not [wrap for wrap in gone if wrap[1:] in everything]
+    ring.close()
+
+
+def test_a_deposit_opens_for_its_owner_alone() -> None:
+    """What is left in a box opens with its private half, at its own place."""
+    box, other = new_deposit_box(), new_deposit_box()
+    left = deposit(box.public, b"key", b"place")
+    assert withdraw(box.private, left, b"place") == b"key"
+    for private, text, place in (
+        (other.private, left, b"place"),
+        (box.private, left, b"elsewhere"),
+        (box.private, left[:-1], b"place"),
+        (box.private, b"", b"place"),
+    ):
+        with pytest.raises(WrongMasterError):
+            withdraw(private, text, place)
+
+
+def test_the_pinned_key_stays_however_many_are_used(tmp_path: Path) -> None:
+    """The key that unknown tenants are checked against is never the one that gives way."""
+    vault = Vault(tmp_path / "keys.db", OLD)
+    vault.ensure_key("app", " ")
+    vault.pin("app", " ")
+    vault.seal("app", " ", 1, "secret", b"x")
+    vault._ring.execute("PRAGMA synchronous=OFF")
+    for number in range(CACHED_KEYS + 10):
+        vault.ensure_key("app", str(number))
+        vault.fingerprint("app", str(number), b"x")
+    assert len(vault._keys) == CACHED_KEYS
+    assert ("app", " ") in vault._keys
+    vault.close()
+
+
+@pytest.mark.timeout(300)
+def test_rotation_under_load_loses_nobody(tmp_path: Path) -> None:
+    """While sites install and call, the key is rotated by a command killed in the middle and run again; after restart
+    and retirement every tenant works, the old key starts nothing and the log is what it was.
+    """
+    with _house(tmp_path) as house:
+        first = [house.installed() for _ in range(4)]
+        made, stop = [], threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                made.append(house.installed())
+                assert house.page(made[-1]).status_code == 200
+
+        loader = threading.Thread(target=load)
+        loader.start()
+        environment = {f"TENURE_{name}": value for name, value in house.settings.items() if value}
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "tenure", "keys", "rotate", "--to", "new.key"],
+            cwd=tmp_path, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while killed.poll() is None and not (tmp_path / "new.key").exists():
+            pass
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        given = {name: value for name, value in house.settings.items() if value}
+        tenure(tmp_path, given, "keys", "rotate", "--to", "new.key")
+        before = len(made)
+        while len(made) < before + 2:
+            assert loader.is_alive()
+        stop.set()
+        loader.join()
+        head = house.head()
+        old = house.settings["MASTER_KEY_FILE"]
+        house.settings["MASTER_KEY_FILE"] = str(tmp_path / "new.key")
+        house.restart()
+        given["MASTER_KEY_FILE"] = house.settings["MASTER_KEY_FILE"]
+        assert told(tmp_path, given, "keys", "retire")["destroyed"] > 4
+        tenure(tmp_path, given, "keys", "retire", status=1)
+        assert all(house.page(site).status_code == 200 for site in (*first, *made))
+        found = told(tmp_path, given, "log", "verify")
+        assert found["ok"], found
+        with house.log() as log:
+            assert log.hash_at(head[0]) == head[1]
+            kinds = [event.type for event in log.read(client_key="")]
+        assert {"operator.keys_rotated", "operator.keys_retired"} <= set(kinds)
+        house.settings["MASTER_KEY_FILE"] = old
+        with pytest.raises(RuntimeError, match="master key"):
+            house.restart()
+
+
+def _house(folder: Path) -> House:
+    tenure(folder, {}, "keys", "create", "old.key")
+    assert from_file(folder / "old.key").id
+    return House(folder, {"MASTER_KEY": "", "MASTER_KEY_FILE": str(folder / "old.key")}, "--workers", "2")
