@@ -1,6 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 WHEEL_VENV := .venv-wheel
+BENCH_VENV := .venv-bench
+BENCH_LOCK := benchmarks/requirements-bench.lock
+PEERS := benchmarks/peers
+BENCH ?=
 LOCK := requirements-dev.lock
 LOCK_FLAGS ?=
 
@@ -11,7 +15,7 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test traefik format check docs pictures reference tutorial lock clean
+.PHONY: help setup demo test traefik format check bench docs pictures reference tutorial lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,12 +56,16 @@ tutorial: setup ## follow the tutorial as a newcomer would: an empty environment
 reference: setup ## write the pages that are made from the commands
 	$(VENV)/bin/python -m tenure.cli.reference
 
-lock: setup ## write both locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
+bench: $(BENCH_VENV)/.stamp $(PEERS)/node_modules/.stamp ## measure against the peers, 25 minutes (BENCH=--quick: 4)
+	PYTHONPATH=benchmarks $(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
+
+lock: setup ## write all locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
+	$(UV_COMPILE) pyproject.toml benchmarks/requirements-bench.in --constraint $(LOCK) -o $(BENCH_LOCK) >/dev/null
 
 clean: ## remove what was built and installed here; events.db and its like stay
-	rm -rf $(VENV) $(WHEEL_VENV) build dist site .proxies *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) $(PEERS)/node_modules build dist site .proxies *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp: $(LOCK) pyproject.toml
@@ -75,3 +83,16 @@ $(WHEEL_VENV)/.stamp: $(LOCK)
 	rm -rf .proxies
 	$(VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes --no-deps --target .proxies -r $<
 	touch $@
+
+$(BENCH_VENV)/.stamp: $(BENCH_LOCK) pyproject.toml
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(BENCH_LOCK)
+	$(BENCH_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Without node or a registry the bench goes on, and the rows that need the npm peers say that they are missing. Optional
+# packages are left out; sqlite3 is compiled here where its prebuilt binary cannot be had (NODE_HEADERS: node's prefix).
+NODE_HEADERS ?= $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node || echo /usr/bin/node)")")")
+$(PEERS)/node_modules/.stamp: $(PEERS)/package-lock.json
+	cd $(PEERS) && npm_config_nodedir=$(NODE_HEADERS) npm ci --omit=optional --no-audit --no-fund >install.log 2>&1 \
+		&& touch node_modules/.stamp || echo "the npm peers could not be installed: $(PEERS)/install.log"

@@ -69,7 +69,7 @@ def bare(url: str, keys: "itertools.count[int]", *, event_only: bool = False) ->
             "SELECT * FROM bare_contexts WHERE app_key = %s AND client_key = %s", (app, client)
         ).fetchone()
         connection.execute(
-            f"INSERT INTO bare_contexts VALUES ({', '.join(['%s'] * 25)}) "  # noqa: S608 (no value in it)
+            f"INSERT INTO bare_contexts VALUES ({', '.join(['%s'] * 25)}) "
             "ON CONFLICT (app_key, client_key) DO UPDATE SET version = excluded.version",
             (app, client, *CONTEXT),
         )

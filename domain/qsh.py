@@ -13,15 +13,17 @@ import hashlib
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 CONTEXT_QSH = "context-qsh"
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
 def _decode(text: str) -> bytes:
     # Bytes, not text: what is not UTF-8 hashes as what was sent, and nothing raises.
-    return unquote_to_bytes(text.replace("+", " "))
+    return unquote_to_bytes(text.replace("+", " ")) if "%" in text or "+" in text else text.encode()
 
 
 def _encode(raw: bytes) -> str:
-    return quote(raw, safe="-._~")
+    # most names and values have nothing to encode: the common case does not go through quote
+    return quote(raw, safe="-._~") if raw.strip(_UNRESERVED) else raw.decode()
 
 
 def _below(path: str, base_path: str) -> str:

@@ -4,7 +4,7 @@ Stored bytes never change; a later shape of an event is read from them, never wr
 stored, so that a field added later reads as "not told" from old events.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -70,8 +70,8 @@ def storable(request: Append) -> None:
 
 def encode(draft: Draft) -> tuple[str, str, str]:
     """The columns proof, changed and data of a draft."""
-    data = {name: value for name, value in asdict(draft.data).items() if value}
-    changed = asdict(draft.changed) if draft.changed else {}
+    data = {name: value for name in draft.data.__dataclass_fields__ if (value := getattr(draft.data, name))}
+    changed = {"cause": draft.changed.cause, "fields": draft.changed.fields} if draft.changed else {}
     return canonical(draft.proof), canonical(changed), canonical(data)
 
 

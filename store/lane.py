@@ -1,7 +1,8 @@
 """One writer thread for one file: what arrives while a transaction runs shares the next one (group commit).
 
 SQLite's busy handler is unfair under many threads, and an fsync on the event loop would stop every check; so writes
-of a process go through one lane. A batch's results reach the loop in one call. The queue is bounded: past it, and
+of a process go through one lane. What one pass of the loop submits is handed over at once, so that the thread is woken
+once for all of it, and a batch's results reach the loop in one call. The queue is bounded: past it, and
 after `close`, a write is refused at once (`store_unavailable`), never kept waiting without end.
 """
 
@@ -24,6 +25,7 @@ class Lane(Generic[T, R]):
         self._write = write
         self._batch = batch
         self._bound = bound
+        self._gathered: list[tuple[T, asyncio.Future[R] | None]] = []
         self._waiting: deque[tuple[T, asyncio.Future[R] | None]] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -32,13 +34,20 @@ class Lane(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """The result of writing `item`, after its transaction's commit."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        with self._wake:
-            if self._closed or len(self._waiting) >= self._bound:
-                raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
-            self._waiting.append((item, future))
-            self._wake.notify()
+        if self._closed or len(self._waiting) + len(self._gathered) >= self._bound:
+            raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        if not self._gathered:
+            loop.call_soon(self._hand_over)
+        self._gathered.append((item, future))
         return await future
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        with self._wake:
+            self._waiting.extend(gathered)
+            self._wake.notify()
 
     def post(self, item: T) -> None:
         """Writes `item` too, without anyone waiting for it; not bounded, so for what follows from a write alone."""
@@ -48,8 +57,10 @@ class Lane(Generic[T, R]):
                 self._wake.notify()
 
     def close(self) -> None:
-        """Writes what is queued, then ends the thread."""
+        """Writes what is queued, then ends the thread; called where `submit` is, on the loop's thread or after it."""
         with self._wake:
+            self._waiting.extend(self._gathered)
+            self._gathered = []
             self._closed = True
             self._wake.notify()
         self._thread.join(timeout=10)
