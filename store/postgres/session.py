@@ -58,7 +58,8 @@ def parameters_of(url: str, *, bounded: bool = True, read_only: bool = False) ->
         options += f" -c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS}"
     if read_only:
         options += " -c default_transaction_read_only=on"
-    return {**_DEFAULTS, **given, "options": options, "target_session_attrs": "primary"}
+    fixed = {"options": options, "target_session_attrs": "primary", "client_encoding": "UTF8"}
+    return {**_DEFAULTS, **given, **fixed}
 
 
 @lru_cache(maxsize=512)

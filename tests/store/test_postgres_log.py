@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,10 +13,11 @@ import psycopg
 import pytest
 
 from support.append_worker import append_from_threads, open_postgres
-from support.domain_support import APP, install, request
+from support.domain_support import APP, install, request, stamp
 from support.postgres import Cluster
 from support.stores import InPostgres, whole_chain
-from tenure.domain.ports import Appended, Spend
+from tenure.domain.events import EventType
+from tenure.domain.ports import Append, Appended, Spend
 from tenure.domain.refusals import OursError
 from tenure.projections.security_context import SecurityContextProjector, current_of, schema
 from tenure.store.connection import UntrustedStoreError
@@ -196,6 +198,48 @@ def test_a_transaction_with_an_older_number_still_comes_later(store: InPostgres)
         rows = watcher.execute("SELECT client_key, xmin::text::bigint FROM events ORDER BY position").fetchall()
     assert [row[0] for row in rows] == ["younger", "older"]
     assert rows[0][1] > rows[1][1]
+    assert whole_chain(store.rows()) == other.head()
+
+
+@pytest.mark.parametrize(
+    "clauses", ["client_key = $2", "type = $2", "(proof::json ->> 'kid') = $2", "app_key = 'x' AND client_key = $2"]
+)
+def test_each_filter_is_walked_by_an_index(store: InPostgres, clauses: str) -> None:
+    """A page of a filtered read comes off an index in the order of positions: no table is scanned, nothing sorted."""
+    log = store.open(projectors=[])
+    log.append([request(0, install(), client_key=f"client-{number}") for number in range(3000)])
+    with connected(store) as connection:
+        connection.execute("ANALYZE events")
+        sql = f"PREPARE page AS SELECT * FROM events WHERE position > $1 AND {clauses} ORDER BY position LIMIT 1000"
+        connection.execute(sql.encode())
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN EXECUTE page (0, 'x')"))
+    assert "Seq Scan" not in plan, plan
+    assert "Index Scan" in plan, plan
+
+
+def test_the_walk_over_a_time_begins_where_the_time_does(store: InPostgres) -> None:
+    """Events since a time are read from the first of that time on, even where the clock has gone back meanwhile."""
+    times = iter([stamp(5), stamp(1), stamp(6), stamp(2)])
+    log = store.open(lambda: next(times))
+    log.append([request(version, install() if version == 0 else EventType.ENABLED) for version in range(4)])
+    assert [event.position for event in log.read(since=stamp(5))] == [1, 3]
+    assert [event.position for event in log.read(since=stamp(2), after=1)] == [3, 4]
+    assert list(log.read(since=stamp(9))) == []
+
+
+def test_who_decides_too_long_loses_the_lock_and_writes_nothing(store: InPostgres) -> None:
+    """A process that stops while it holds the log is ended by the server after 2 s, and others go on."""
+    stuck, other = store.open(), store.open()
+
+    def decide() -> list[Append]:
+        time.sleep(3)
+        return [request(0, install())]
+
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        stuck.append_under_lock(decide)
+    assert isinstance(other.append([request(0, install())])[0], Appended)
+    assert [type(found) for found in stuck.append([request(1)])] == [Appended]
     assert whole_chain(store.rows()) == other.head()
 
 

@@ -18,6 +18,7 @@ from tenure.store.codec import COLUMNS, encode
 from tenure.store.memory import MemoryLog
 from tenure.store.postgres import log as postgres
 from tenure.store.sqlite import SqliteLog, open_log, utc_now
+from tenure.stores import Log
 
 Clock = Callable[[], str]
 ROWS = f"SELECT {', '.join(COLUMNS)}, hash FROM events ORDER BY position"
@@ -62,7 +63,7 @@ class OnDisk:
         open_log(self.path, [schema()])
         self._opened: list[SqliteLog] = []
 
-    def open(self, clock: Clock = utc_now, projectors: Sequence[InlineProjector] | None = None) -> EventLog:
+    def open(self, clock: Clock = utc_now, projectors: Sequence[InlineProjector] | None = None) -> Log:
         """The log on a connection of its own."""
         log = SqliteLog(self.path, [SecurityContextProjector()] if projectors is None else projectors, clock=clock)
         self._opened.append(log)
@@ -109,7 +110,7 @@ class InPostgres:
         postgres.open_log(self.url, [schema("postgres")])
         self._opened: list[postgres.PostgresLog] = []
 
-    def open(self, clock: Clock = utc_now, projectors: Sequence[InlineProjector] | None = None) -> EventLog:
+    def open(self, clock: Clock = utc_now, projectors: Sequence[InlineProjector] | None = None) -> Log:
         """The log on a connection of its own."""
         kept = [SecurityContextProjector()] if projectors is None else projectors
         log = postgres.PostgresLog(self.url, kept, clock=clock)

@@ -1,7 +1,9 @@
 """What every store must do: one suite over memory, SQLite and PostgreSQL."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from support.domain_support import APP, CLIENT, install, request, stamp
 from support.stores import InMemory, InPostgres, OnDisk, Store, whole_chain
-from tenure.domain.chain import GENESIS
+from tenure.domain.chain import GENESIS, walk
 from tenure.domain.events import Cause, Changed, Draft, Event, EventType, Installed, Operated, Switched
 from tenure.domain.ports import Append, Appended, Conflict, EventLog, Spend, Spent
+from tenure.projections import tenants
 from tenure.projections.security_context import as_of
 from tenure.store.sqlite import utc_now
 
@@ -146,6 +149,103 @@ def test_filters_and_times_include_their_ends(store: Store) -> None:
     assert [event.position for event in log.read(kind="enabled")] == [2, 4]
     assert [event.position for event in log.read(after=1, limit=2)] == [2, 3]
     assert list(log.read(limit=0)) == []
+
+
+def test_install_keys_are_found_by_their_kid(log: EventLog) -> None:
+    """Events by the kid that proved them, alone or with other filters, and the tenants that a kid ever touched."""
+    for version, (key, kid) in enumerate([("b", "k1"), ("a", "k1"), ("c", "k2"), ('"', "k'1")]):
+        asked = request(0, install(), client_key=key)
+        assert asked.draft is not None
+        appended(log, replace(asked, draft=replace(asked.draft, proof={"kind": "rs256", "kid": kid})))
+        assert log.head()[0] == version + 1
+    appended(log, request(1, client_key="a"))
+    assert [event.position for event in log.read(kid="k1")] == [1, 2]
+    assert [event.position for event in log.read(kid="k1", client_key="a", kind="installed", after=1)] == [2]
+    assert [event.client_key for event in log.read(kid="k'1")] == ['"']
+    assert (log.kid_tenants("k1"), log.kid_tenants("k2"), log.kid_tenants("k")) == (["a", "b"], ["c"], [])
+
+
+def test_the_hash_of_any_position_is_told(log: EventLog) -> None:
+    """The hash at a position is that of its event; before the first and behind the last there is none."""
+    first, second = appended(log, request(0, install())), appended(log, request(1))
+    assert [log.hash_at(position) for position in range(4)] == [None, first.hash, second.hash, None]
+
+
+def test_what_is_decided_under_the_lock_sees_the_latest(log: EventLog, store: Store) -> None:
+    """`decide` reads what was committed before, and what it asks for is appended; what it raises leaves nothing."""
+    other = store.open()
+    appended(other, request(0, install()))
+    seen: list[int] = []
+
+    def decide() -> list[Append]:
+        seen.append(log.version(APP, CLIENT))
+        return [request(seen[-1], EventType.UNINSTALLED)]
+
+    assert [type(found) for found in log.append_under_lock(decide)] == [Appended]
+    assert (seen, log.head()[0]) == ([1], 2)
+    assert log.append_under_lock(list) == []
+    with pytest.raises(StopIteration):
+        log.append_under_lock(lambda: [next(iter(list[Append]()))])
+    appended(other, request(2, EventType.ENABLED))
+    assert whole_chain(store.rows()) == log.head()
+
+
+def test_while_one_decides_nobody_else_appends(store: Store) -> None:
+    """An append that comes while another decides waits for it, and finds what it wrote."""
+    if isinstance(store, InMemory):
+        return  # it is of one thread
+    deciding, release = threading.Event(), threading.Event()
+
+    def decide() -> list[Append]:
+        deciding.set()
+        assert release.wait(20)
+        return [request(0, install())]
+
+    # each on the thread that uses it
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        first = one.submit(lambda: store.open().append_under_lock(decide))
+        assert deciding.wait(20)
+        second = two.submit(lambda: store.open().append([request(0, install())]))
+        with pytest.raises(TimeoutError):
+            second.result(0.3)
+        release.set()
+        assert [type(found) for found in first.result(20)] == [Appended]
+        assert second.result(20) == [Conflict(1)]
+
+
+def test_a_log_can_be_examined_as_of_one_moment(store: Store) -> None:
+    """In a snapshot the stored bytes, the head and the events are of one moment, whatever is appended meanwhile; the
+    chain over those bytes holds, and no guard is missing.
+    """
+    if isinstance(store, InMemory):
+        return  # it stores nothing
+    writer, reader = store.open(), store.open()
+    appended(writer, request(0, install("é\n'")))
+    appended(writer, request(1))
+    reader.snapshot()
+    before = reader.head()
+    appended(writer, request(2))
+    found = walk(reader.stored_rows())
+    assert (found.bad, (found.position, found.hash)) == (0, before) == (0, reader.head())
+    assert [event.position for event in reader.read()] == [1, 2]
+    assert reader.missing_guards() == []
+
+
+def test_tenants_are_walked_by_key(store: Store) -> None:
+    """Tenants come by client key, behind one, of one app, and of many given keys only those, also past one part."""
+    if isinstance(store, InMemory):
+        return  # it has no tables
+    log = store.open()
+    keys = [f"k{number:04}" for number in range(1200)] + ["é", "Z", "_"]
+    log.append([request(0, install(), client_key=key) for key in keys])
+    log.append([replace(request(0, install(), client_key="k0001"), app_key="other")])
+    ordered = sorted(keys)
+    assert [t.client_key for t in tenants.page(log.connection, APP, "", -1)] == ordered
+    assert [t.client_key for t in tenants.page(log.connection, APP, "k0100", 3)] == ["k0101", "k0102", "k0103"]
+    assert [t.client_key for t in tenants.page(log.connection, APP, "", -1, keys)] == ordered
+    assert [t.client_key for t in tenants.page(log.connection, APP, "", 700, [*keys, "none"])] == ordered[:700]
+    assert [t.app_key for t in tenants.page(log.connection, None, "k0000", 2, ["k0000", "k0001"])] == [APP, "other"]
+    assert tenants.page(log.connection, APP, "", 5, []) == []
 
 
 def test_a_long_log_is_read_whole(log: EventLog) -> None:
