@@ -13,7 +13,7 @@ from tenure.api.head import RefusedHeadError
 from tenure.api.install_keys import InstallKeys
 from tenure.api.webhooks import Upstream
 from tenure.domain.decisions import FailedToken
-from tenure.domain.refusals import OursError
+from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 from tenure.housekeeping import Housekeeping
 from tenure.projections import tenants
@@ -26,6 +26,8 @@ from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
 from tenure.store.veil import Veil
 from tenure.stores import Log, events_of, log_of
+
+HEAD_S = 5.0
 
 log = structlog.get_logger()
 
@@ -88,8 +90,12 @@ class House:
         self.decisions.post(FailedToken(self.marks.mark(address), time.time()))
 
     async def signed_head(self) -> str:
-        """The head's signed text, or RefusedHeadError."""
-        found = await self._heads.submit(None)
+        """The head's signed text, RefusedHeadError, or OursError if the log does not answer."""
+        try:
+            async with asyncio.timeout(HEAD_S):
+                found = await self._heads.submit(None)
+        except TimeoutError:
+            raise OursError(Reason.STORE_UNAVAILABLE, "the log did not answer in time") from None
         if isinstance(found, HeadRefusedError):
             raise RefusedHeadError(str(found))
         return found
