@@ -15,10 +15,10 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test traefik format check bench docs pictures reference tutorial lock clean
+.PHONY: help setup demo test traefik format check bench docs pictures screenshots reference tutorial lock clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## make .venv from the lock, with the rooms installed in place
 
@@ -49,6 +49,9 @@ docs: pictures reference ## build the docs into site/, with every link checked
 
 pictures: setup ## draw the pictures and write the pages that are made from the code
 	PYTHONPATH=docs $(VENV)/bin/python -m making
+
+screenshots: setup ## take the pictures of the console anew, with the system's chromium
+	TENURE_SCREENSHOTS=1 TENURE_REQUIRE_BROWSER=1 $(VENV)/bin/pytest -q --no-header tests/console/test_browser.py -k pictures
 
 tutorial: setup ## follow the tutorial as a newcomer would: an empty environment, every command and port as printed
 	TENURE_DOCS="as printed" $(VENV)/bin/pytest --no-header tests/docs/test_blocks.py -k "followed and tutorial"

@@ -4,6 +4,7 @@ The port in the ASGI scope tells them apart; what is on one is 404 on the other.
 nothing redirects, `/installed/` is not `/installed`. The routes are a dictionary, because the hot ones are few.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,17 +44,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Exact paths, and at most one prefix behind which anything goes."""
+    """Exact paths, and prefixes behind which anything goes."""
 
     routes: dict[str, Route]
-    prefix: str = ""
-    behind: Route | None = None
+    behind: dict[str, Route]
 
     def find(self, path: str) -> Route | None:
         """The route of a raw path."""
         route = self.routes.get(path)
-        if route is None and self.behind is not None and path.startswith(self.prefix):
-            return self.behind
+        if route is None:
+            return next((found for prefix, found in self.behind.items() if path.startswith(prefix)), None)
         return route
 
 
@@ -89,7 +89,8 @@ class App:
             return problem(404, "There is nothing here.", html_wanted=call.wants_html)
         if route.methods and call.method not in route.methods:
             allow = ((b"allow", ", ".join(route.methods).encode()),)
-            return problem(405, f"This route takes {' or '.join(route.methods)}.", headers=allow)
+            sentence = f"This route takes {' or '.join(route.methods)}."
+            return problem(405, sentence, html_wanted=call.wants_html, headers=allow)
         try:
             return await route.handler(call)
         except SlowCallerError:
@@ -107,16 +108,18 @@ class App:
 
     async def _fault(self, call: Call, route: Route, reason: Reason, detail: str) -> Answer:
         """The answer to what no handler answered; a decision if the route makes decisions."""
-        headers: tuple[tuple[bytes, bytes], ...] = ()
+        status, headers, members = STATUS[reason], dict[bytes, bytes](), dict[str, str]()
         if route.kind and self._recorder is not None:
-            decision = await self._recorder.failed(call, route.kind, reason, detail)
-            headers = ((b"x-tenure-decision", decision.encode()),)
-        status = STATUS[reason]
+            members["decision"] = await self._recorder.failed(call, route.kind, reason, detail)
+            headers[b"x-tenure-decision"] = members["decision"].encode()
+        sentence = "Please try again."
         if status == 408:
-            return problem(408, "The body did not arrive in time.", headers=(*headers, (b"connection", b"close")))
-        if status == 413:
-            return problem(413, f"The request was refused: {reason.value}.", headers=headers)
-        return problem(503, "Please try again.", headers=(*headers, (b"retry-after", b"5")))
+            sentence, headers[b"connection"] = "The body did not arrive in time.", b"close"
+        elif status == 413:
+            sentence = f"The request was refused: {reason.value}."
+        else:
+            status, headers[b"retry-after"] = 503, b"5"
+        return problem(status, sentence, html_wanted=call.wants_html, headers=tuple(headers.items()), **members)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -136,14 +139,15 @@ async def healthz(_: Call) -> Answer:
     return Answer(200, b'{"status":"up"}', _JSON)
 
 
-def readyz(readiness: Readiness, notices: Sequence[str] = ()) -> Handler:
+def readyz(readiness: Readiness, notices: Callable[[], Awaitable[Sequence[str]]]) -> Handler:
     """The store answers and the projections are at the head, or 503 with what is wrong; `notices` name the settings
-    that widen trust.
+    that widen trust, and what else an operator should look at.
     """
 
     async def handle(_: Call) -> Answer:
-        found = await readiness.problems()
-        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices)}
+        # together, so that a store that does not answer is waited for once
+        found, noticed = await asyncio.gather(readiness.problems(), notices())
+        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(noticed)}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 
     return handle

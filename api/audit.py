@@ -17,11 +17,14 @@ import orjson
 
 from tenure.api.audit_feed import Feed
 from tenure.api.audit_pages import (
+    ALARM_PARAMETERS,
     DECISION_PARAMETERS,
     EVENT_PARAMETERS,
     TENANT_PARAMETERS,
     THEN,
     Page,
+    alarm_filter,
+    alarm_page,
     counted,
     decision_filter,
     decision_page,
@@ -31,10 +34,10 @@ from tenure.api.audit_pages import (
     position_of,
     tenant_page,
 )
-from tenure.api.formats import CSV, JSON, NDJSON, STREAM, csv_lines, ndjson_line, wanted
+from tenure.api.formats import CLOUD, CSV, JSON, NDJSON, STREAM, csv_lines, ndjson_line, wanted
 from tenure.api.http import Answer, Call
-from tenure.api.problems import problem
-from tenure.api.questions import Question, QuestionError
+from tenure.api.problems import problem, unrecorded, with_decision
+from tenure.api.questions import Question, QuestionError, as_cloud_events
 from tenure.api.recorder import Recorder, new_id
 from tenure.api.signing import Access
 from tenure.domain.questions import STORED
@@ -42,7 +45,7 @@ from tenure.domain.refusals import OursError, Reason
 from tenure.projections.archive import Archive
 from tenure.projections.diagnosis import diagnose
 from tenure.projections.explain import explain
-from tenure.projections.shown import explanation_fields, tenant_fields
+from tenure.projections.shown import cloud_event, explanation_fields, tenant_fields
 
 T = TypeVar("T")
 _REASONS = {
@@ -66,10 +69,11 @@ class Audit:
         self._recorder = recorder
         self._archive = archive
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._feed = Feed(self.read)
+        self.feed = Feed(self.read)
         self._routes: dict[str, Callable[[Call], Awaitable[Answer]]] = {
             "/audit/events": self._events,
             "/audit/decisions": self._decisions,
+            "/audit/alarms": self._alarms,
             "/audit/tenants": self._tenants,
             "/audit/diagnose": self._diagnose,
             "/audit/measured": self._measured,
@@ -86,7 +90,7 @@ class Audit:
     async def handle(self, call: Call) -> Answer:
         """The answer to any read of `/audit`; recorded before it is given."""
         decision = new_id()
-        answer = self._access.deny(call, "audit") or await self._answer(call)
+        answer = self._access.deny(call, "audit", decision) or await self._answer(call)
         try:
             await self._recorder.record(
                 call, decision=decision, kind="audit", status=answer.status, reason=_REASONS.get(answer.status),
@@ -95,8 +99,8 @@ class Audit:
         except OursError:
             if answer.stream is not None:
                 await answer.stream.aclose()
-            return problem(503, "The decision could not be recorded.", headers=((b"retry-after", b"5"),))
-        return replace(answer, headers=(*answer.headers, (b"x-tenure-decision", decision.encode())))
+            return unrecorded(call)
+        return with_decision(answer, decision)
 
     async def _answer(self, call: Call) -> Answer:
         try:
@@ -111,7 +115,7 @@ class Audit:
         return problem(404, "There is nothing here.")
 
     def _allowed(self, call: Call) -> Callable[[], bool]:
-        return lambda: self._access.deny(call, "audit") is None
+        return lambda: self._access.allows(call, "audit")
 
     # -- lists
 
@@ -119,7 +123,7 @@ class Audit:
         question = Question(call, EVENT_PARAMETERS)
         if _follows(call):
             chosen = await self.read(lambda archive: event_filter(archive, question))
-            return await self._feed.events(call, question, chosen, self._allowed(call))
+            return await self.feed.events(call, question, chosen, self._allowed(call))
         return _page(call, question, await self.read(lambda archive: event_page(archive, question)))
 
     async def _decisions(self, call: Call) -> Answer:
@@ -128,8 +132,15 @@ class Audit:
             return _page(call, question, await self.read(lambda archive: counted(archive, question)))
         if _follows(call):
             chosen = await self.read(lambda archive: decision_filter(archive, question))
-            return await self._feed.decisions(call, question, chosen, self._allowed(call))
+            return await self.feed.decisions(call, question, chosen, self._allowed(call))
         return _page(call, question, await self.read(lambda archive: decision_page(archive, question)))
+
+    async def _alarms(self, call: Call) -> Answer:
+        question = Question(call, ALARM_PARAMETERS)
+        if _follows(call):
+            chosen = await self.read(lambda archive: alarm_filter(archive, question))
+            return await self.feed.alarms(call, question, chosen, self._allowed(call))
+        return _page(call, question, await self.read(lambda archive: alarm_page(archive, question)))
 
     async def _tenants(self, call: Call) -> Answer:
         question = Question(call, TENANT_PARAMETERS)
@@ -178,7 +189,7 @@ def ago(**age: int) -> str:
 
 
 def _follows(call: Call) -> bool:
-    return call.method != "HEAD" and wanted(call.one(b"accept"), (*FORMATS, STREAM)) == STREAM
+    return call.method != "HEAD" and wanted(call.one(b"accept"), (*FORMATS, STREAM, CLOUD)) in (STREAM, CLOUD)
 
 
 def _json(value: Any) -> Answer:
@@ -194,6 +205,10 @@ def _page(call: Call, question: Question, page: Page) -> Answer:
     kind = wanted(call.one(b"accept"), FORMATS)
     if kind is None:
         return problem(406, f"This route answers in {', '.join(FORMATS)}.")
+    if page.told and as_cloud_events(call, question):
+        if kind == CSV:
+            raise QuestionError("CloudEvents are JSON: ask for application/json or application/x-ndjson.", 406)
+        page = replace(page, items=[cloud_event(item) for item in page.items])
     if kind == JSON:
         body = orjson.dumps({"items": page.items, "next": page.next})
     elif kind == CSV:

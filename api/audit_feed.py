@@ -1,8 +1,9 @@
-"""The live feed: events and decisions as they are committed, as server-sent events (`text/event-stream`).
+"""The live feed: events, decisions and alarms as they are committed, as server-sent events (`text/event-stream`).
 
 From `after=` or `Last-Event-ID`, else from the head; `id:` is the position (of a decision: its place in the order of
 commits), so that a reader who comes again misses nothing. A line of comment every few seconds keeps proxies from
 cutting it and shows a reader who has gone. The token is looked at again all the time: a revoked one ends its feeds.
+With `format=cloudevents`, or `Accept: application/cloudevents+json`, `data:` is a CloudEvent (JSON format).
 """
 
 import asyncio
@@ -14,11 +15,12 @@ from typing import Any, TypeVar
 from tenure.api.formats import STREAM, sse
 from tenure.api.http import Answer, Call
 from tenure.api.problems import problem
-from tenure.api.questions import Question, QuestionError
+from tenure.api.questions import Question, QuestionError, as_cloud_events
+from tenure.domain.alarms import AlarmFilter
 from tenure.domain.decisions import Wanted
 from tenure.domain.questions import EventFilter
 from tenure.projections.archive import Archive
-from tenure.projections.shown import decision_fields, event_fields
+from tenure.projections.shown import alarm_fields, cloud_event, decision_fields, event_fields
 
 POLL_S = 0.25
 HEARTBEAT_S = 5.0
@@ -27,6 +29,7 @@ MOST_FEEDS = 32
 
 T = TypeVar("T")
 Line = tuple[int, str, dict[str, Any]]
+Lines = Callable[[Archive, int], tuple[list[Line], int]]
 Read = Callable[[Callable[[Archive], Any]], Awaitable[Any]]
 
 
@@ -43,11 +46,12 @@ class Feed:
         if after is None:
             after = (await self._read(lambda archive: archive.events.head()))[0]
 
-        def lines(archive: Archive, last: int) -> list[Line]:
+        def lines(archive: Archive, last: int) -> tuple[list[Line], int]:
+            head, _ = archive.events.head()
             found = archive.read(chosen, last, AT_ONCE)
-            return [(event.position, event.type, event_fields(event)) for event in found]
+            return _read_on([(event.position, event.type, event_fields(event)) for event in found], last, head)
 
-        return self._answer(lines, after, allowed)
+        return self._answer(_formed(call, question, lines), after, allowed)
 
     async def decisions(self, call: Call, question: Question, chosen: Wanted, allowed: Callable[[], bool]) -> Answer:
         """Decisions from now on, or from where the reader was."""
@@ -55,42 +59,104 @@ class Feed:
         if after is None:
             after = await self._read(lambda archive: archive.decisions.last_number())
 
-        def lines(archive: Archive, last: int) -> list[Line]:
+        def lines(archive: Archive, last: int) -> tuple[list[Line], int]:
+            newest = archive.decisions.last_number()
             found = archive.decisions.page(chosen, after=last, limit=AT_ONCE, newest_first=False)
-            return [(one.number, one.decision.verdict, decision_fields(one.decision)) for one in found]
+            shown = [(one.number, one.decision.verdict, decision_fields(one.decision)) for one in found]
+            return _read_on(shown, last, newest)
 
-        return self._answer(lines, after, allowed)
+        return self._answer(_formed(call, question, lines), after, allowed)
 
-    def _answer(self, lines: Callable[[Archive, int], list[Line]], after: int, allowed: Callable[[], bool]) -> Answer:
+    async def alarms(self, call: Call, question: Question, chosen: AlarmFilter, allowed: Callable[[], bool]) -> Answer:
+        """Alarms raised and ended from now on, or from where the reader was."""
+        after = _from(call, question)
+        if after is None:
+            after = await self._read(lambda archive: archive.decisions.alarms.last_number())
+
+        def lines(archive: Archive, last: int) -> tuple[list[Line], int]:
+            newest = archive.decisions.alarms.last_number()
+            found = archive.decisions.alarms.page(chosen, after=last, limit=AT_ONCE)
+            return _read_on([(one.number, one.state, alarm_fields(one)) for one in found], last, newest)
+
+        return self._answer(_formed(call, question, lines), after, allowed)
+
+    def _answer(self, lines: Lines, after: int, allowed: Callable[[], bool]) -> Answer:
         if self._open >= MOST_FEEDS:
             return problem(503, "Too many feeds are open.", headers=((b"retry-after", b"30"),))
-        return Answer(200, headers=((b"content-type", STREAM.encode()),), stream=self._run(lines, after, allowed))
-
-    async def _run(
-        self, lines: Callable[[Archive, int], list[Line]], last: int, allowed: Callable[[], bool]
-    ) -> AsyncGenerator[bytes, None]:
         self._open += 1
+        stream = _Held(self._run(lines, after, allowed), self._release)
+        return Answer(200, headers=((b"content-type", STREAM.encode()),), stream=stream)
+
+    def _release(self) -> None:
+        self._open -= 1
+
+    async def _run(self, lines: Lines, last: int, allowed: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+        yield b": from %d\n\n" % last
+        looked = time.monotonic()
+        while True:
+            found, last = await self._read(partial(_behind, lines, last))
+            if found:
+                yield b"".join(sse(str(number), kind, item) for number, kind, item in found)
+            if time.monotonic() - looked > HEARTBEAT_S:
+                looked = time.monotonic()
+                if not allowed():
+                    return
+                yield b": here\n\n"
+            if len(found) < AT_ONCE:
+                await asyncio.sleep(POLL_S)
+
+
+class _Held(AsyncGenerator[bytes, None]):
+    """A stream that holds a place until it ends or is closed, also if it was never begun (a generator that was not has
+    no end of its own).
+    """
+
+    def __init__(self, inner: AsyncGenerator[bytes, None], release: Callable[[], None]) -> None:
+        self._inner = inner
+        self._release: Callable[[], None] | None = release
+
+    async def asend(self, value: None) -> bytes:
         try:
-            yield b": from %d\n\n" % last
-            looked = time.monotonic()
-            while True:
-                found: list[Line] = await self._read(partial(_behind, lines, last))
-                if found:
-                    last = found[-1][0]
-                    yield b"".join(sse(str(number), kind, item) for number, kind, item in found)
-                if time.monotonic() - looked > HEARTBEAT_S:
-                    looked = time.monotonic()
-                    if not allowed():
-                        return
-                    yield b": here\n\n"
-                if len(found) < AT_ONCE:
-                    await asyncio.sleep(POLL_S)
-        finally:
-            self._open -= 1
+            return await self._inner.asend(value)
+        except BaseException:
+            self._end()
+            raise
+
+    async def athrow(self, typ: Any, val: Any = None, tb: Any = None) -> bytes:
+        self._end()
+        return await self._inner.athrow(typ, val, tb)
+
+    async def aclose(self) -> None:
+        self._end()
+        await self._inner.aclose()
+
+    def _end(self) -> None:
+        if self._release is not None:
+            self._release()
+            self._release = None
 
 
-def _behind(lines: Callable[[Archive, int], list[Line]], last: int, archive: Archive) -> list[Line]:
+def _formed(call: Call, question: Question, lines: Lines) -> Lines:
+    if not as_cloud_events(call, question):
+        return lines
+
+    def clouded(archive: Archive, last: int) -> tuple[list[Line], int]:
+        found, reached = lines(archive, last)
+        return [(number, kind, cloud_event(item)) for number, kind, item in found], reached
+
+    return clouded
+
+
+def _behind(lines: Lines, last: int, archive: Archive) -> tuple[list[Line], int]:
     return lines(archive, last)
+
+
+def _read_on(found: list[Line], last: int, newest: int) -> tuple[list[Line], int]:
+    """What was found, and from where to read on: if that was all, from the newest that was there before it was read,
+    so that nothing is gone through twice in search of what matches.
+    """
+    reached = found[-1][0] if found else last
+    return found, reached if len(found) == AT_ONCE else max(reached, newest)
 
 
 def _from(call: Call, question: Question) -> int | None:

@@ -10,15 +10,18 @@ from itertools import takewhile
 from typing import Any
 
 from tenure.api.questions import Question, QuestionError
+from tenure.domain.alarms import AlarmFilter, AlarmKind
 from tenure.domain.decisions import Wanted
 from tenure.domain.questions import EventFilter
 from tenure.domain.refusals import Reason
 from tenure.domain.tenant import Tenant
 from tenure.projections.archive import Archive, By
 from tenure.projections.shown import (
+    ALARM_FIELDS,
     DECISION_FIELDS,
     EVENT_FIELDS,
     TENANT_FIELDS,
+    alarm_fields,
     decision_fields,
     event_fields,
     tenant_fields,
@@ -26,10 +29,12 @@ from tenure.projections.shown import (
 
 THEN = ("at", "position")
 _PAGED = ("after", "limit", *THEN)
-EVENT_PARAMETERS = frozenset((*_PAGED, "tenant", "type", "since", "until", "kid"))
+EVENT_PARAMETERS = frozenset((*_PAGED, "tenant", "type", "since", "until", "kid", "format"))
 DECISION_PARAMETERS = frozenset(
-    (*_PAGED, "tenant", "claimed", "verdict", "reason", "kind", "since", "until", "identifier", "kid", "by", "order")
-)
+    (*_PAGED, "tenant", "claimed", "verdict", "reason", "kind", "since", "until", "identifier", "kid", "by", "order",
+     "format")
+)  # fmt: skip
+ALARM_PARAMETERS = frozenset(("after", "limit", "tenant", "kind", "state", "since", "until", "format"))
 TENANT_PARAMETERS = frozenset((*_PAGED, "kid"))
 _REASONS = tuple(sorted(Reason))
 _BY: dict[str, By] = {"reason": "reason", "tenant": "tenant", "hour": "hour"}
@@ -37,11 +42,14 @@ _BY: dict[str, By] = {"reason": "reason", "tenant": "tenant", "hour": "hour"}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items, the key behind the last (None: there are no more), and the columns of a CSV."""
+    """Items, the key behind the last (None: there are no more), and the columns of a CSV. `told`: each is something
+    that happened, so that it can be a CloudEvent.
+    """
 
     items: list[dict[str, Any]]
     next: str | None
     columns: Sequence[str]
+    told: bool = False
 
 
 def one_tenant(archive: Archive, name: str) -> Tenant:
@@ -86,7 +94,7 @@ def event_page(archive: Archive, question: Question) -> Page:
     found = archive.read(event_filter(archive, question), after, limit + 1)
     kept = list(takewhile(lambda event: last is None or event.position <= last, found))
     beyond = str(kept[limit - 1].position) if len(kept) > limit else None
-    return Page([event_fields(event) for event in kept[:limit]], beyond, EVENT_FIELDS)
+    return Page([event_fields(event) for event in kept[:limit]], beyond, EVENT_FIELDS, told=True)
 
 
 def decision_filter(archive: Archive, question: Question) -> Wanted:
@@ -112,13 +120,16 @@ def decision_filter(archive: Archive, question: Question) -> Wanted:
 
 
 def decision_page(archive: Archive, question: Question) -> Page:
-    """A page of decisions; the cursor is the last one's place in the order of commits."""
+    """A page of decisions; the cursor is the place in the order of commits up to which was looked: where no index leads
+    to what is asked for, a page may have few items, or none, and go on all the same.
+    """
     limit, newest = question.limit(), question.one_of("order", ("oldest", "newest")) == "newest"
     after = question.number("after")
-    chosen = decision_filter(archive, question)
-    found = archive.decisions.page(chosen, after=after, limit=limit + 1, newest_first=newest)
-    beyond = str(found[limit - 1].number) if len(found) > limit else None
-    return Page([decision_fields(one.decision) for one in found[:limit]], beyond, (*DECISION_FIELDS, "facts"))
+    found, beyond = archive.decisions.walk(
+        decision_filter(archive, question), after=after, limit=limit, newest_first=newest
+    )
+    items = [decision_fields(one.decision) for one in found]
+    return Page(items, None if beyond is None else str(beyond), (*DECISION_FIELDS, "facts"), told=True)
 
 
 def counted(archive: Archive, question: Question) -> Page:
@@ -130,6 +141,28 @@ def counted(archive: Archive, question: Question) -> Page:
         raise QuestionError(f"{error}.") from None
     items = [{by: row["name"], "counted": row["counted"], "kept": row["kept"]} for row in map(asdict, counts)]
     return Page(items, None, (by, "counted", "kept"))
+
+
+def alarm_filter(archive: Archive, question: Question) -> AlarmFilter:
+    """Which alarms are asked for; a name that is no tenant's is taken for a client key that somebody claimed."""
+    name = question.text("tenant")
+    if name is not None and archive.find(name):
+        name = one_tenant(archive, name).client_key
+    return AlarmFilter(
+        client_key=name,
+        kind=question.one_of("kind", tuple(AlarmKind)),
+        state=question.one_of("state", ("raised", "ended", "open")),
+        since=question.time("since"),
+        until=question.time("until"),
+    )
+
+
+def alarm_page(archive: Archive, question: Question) -> Page:
+    """A page of alarms' items, oldest first; the cursor is the number of the last."""
+    limit, after = question.limit(), question.number("after") or 0
+    found = archive.decisions.alarms.page(alarm_filter(archive, question), after=after, limit=limit + 1)
+    beyond = str(found[limit - 1].number) if len(found) > limit else None
+    return Page([alarm_fields(one) for one in found[:limit]], beyond, ALARM_FIELDS, told=True)
 
 
 def tenant_page(archive: Archive, question: Question) -> Page:

@@ -24,9 +24,14 @@ from tenure.domain.times import stored_at
 TEXT, SHORT, NAMES = 500, 200, 40
 BLOT = "[token]"
 
-# A JWS: two parts that begin as base64url of "{" does, and a third. Host names are never both so long and so begun.
-_PART = r"e[w-z0-9_-][A-Za-z0-9_-]{14,}"
-_TOKEN = re.compile(rf"{_PART}\.{_PART}\.[A-Za-z0-9_=-]*|tnr_[A-Za-z0-9_-]{{16,}}")
+# A JWS: a long part, one that begins as base64url of "{" does, and a third; the dots perhaps escaped. Host names are
+# never so long and so begun. Possessive and anchored at a part's start: a stranger's 64 KiB must cost linear time.
+_DOT = r"(?:\.|%2[eE])"
+_TOKEN = re.compile(
+    rf"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{{16,}}+{_DOT}e[w-z0-9_-][A-Za-z0-9_-]{{14,}}+{_DOT}[A-Za-z0-9_=-]*+"
+    r"|tnr_[A-Za-z0-9_-]{16,}+"
+)
+_MOST = 8192  # a token's own length: one that begins within the limit is seen whole
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,40}\Z")
 _NO_TRACE = "0" * 32
@@ -49,8 +54,9 @@ NOTHING = Asked()
 
 def clean(text: str, limit: int = TEXT) -> str:
     """The text as it may be stored: bounded, no NUL, no lone surrogate, nothing that looks like a token."""
-    if "." in text or "tnr_" in text:
-        text = _TOKEN.sub(BLOT, text[:65536])
+    text = text[: limit + 2 * _MOST]
+    if "." in text or "%2" in text or "tnr_" in text:
+        text = _TOKEN.sub(BLOT, text)
     text = text[:limit]
     if not text.isascii() or "\0" in text:
         text = text.encode(errors="replace").decode().replace("\0", "\ufffd")
@@ -123,6 +129,11 @@ class Witness:
     settings: str = ""
     trusted: tuple[Network, ...] = ()
     base_path: str = ""
+
+    def caller(self, call: Call) -> str:
+        """The caller's address, behind trusted proxies the one they tell."""
+        forwarded = ",".join(call.all(b"x-forwarded-for"))[-1000:] if self.trusted else ""
+        return addresses(call.peer, forwarded, self.trusted)[0]
 
     def decision(
         self, call: Call, passage: Passage, *, decision: str, kind: str, status: int, asked: Asked = NOTHING,

@@ -106,6 +106,8 @@ class Gate:
             return Passage(Verdict(refused.reason, refused.detail), purpose=purpose.value)
         context = await self._contexts.get(self._app_key, token.iss)
         match, now = self.match(context, token), self._clock()
-        evidence = Evidence(purpose, token, match, accepted_hashes(method, path, query, self._base_path))
+        # only of calls whose signature held: what a stranger sends as a query must cost nothing
+        expected = accepted_hashes(method, path, query, self._base_path) if match is not Match.NONE else ()
+        evidence = Evidence(purpose, token, match, expected)
         verdict = check(evidence, context, self._policy, now)
         return Passage(verdict, token, context, evidence, now, purpose.value, secret_position(context, match))

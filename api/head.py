@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 
 from tenure.api.http import Answer, Call
-from tenure.api.problems import problem
+from tenure.api.problems import problem, unrecorded, with_decision
 from tenure.api.recorder import Recorder, new_id
 from tenure.api.signing import Access
-from tenure.domain.refusals import OursError
+from tenure.domain.refusals import OursError, Reason
 
 _TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
 
@@ -25,17 +25,22 @@ class SignedHead:
 
     async def handle(self, call: Call) -> Answer:
         """The head as a signed note, or 409 if the log has lost what was signed before."""
-        denied = self._access.deny(call, "audit")
-        if denied is not None:
-            return denied
         decision = new_id()
+        denied = self._access.deny(call, "audit", decision)
+        answer = denied or await self._head(decision)
+        reason = Reason.ACCESS_DENIED if denied else None
         try:
-            answer = Answer(200, (await self._sign()).encode(), _TEXT)
+            await self._recorder.record(
+                call, decision=decision, kind="audit", status=answer.status, reason=reason,
+                detail=f"{self._access.holder(call)}: {call.query}",
+            )  # fmt: skip
+        except OursError:
+            return unrecorded(call)
+        return with_decision(answer, decision)
+
+    async def _head(self, decision: str) -> Answer:
+        try:
+            return Answer(200, (await self._sign()).encode(), _TEXT)
         except RefusedHeadError as error:
             detail = f"Not signed: {error}. Run tenure log verify where the log is."
-            answer = problem(409, detail, decision=decision)
-        try:
-            await self._recorder.record(call, decision=decision, kind="audit", status=answer.status)
-        except OursError:
-            return problem(503, "The decision could not be recorded.", headers=((b"retry-after", b"5"),))
-        return Answer(answer.status, answer.body, (*answer.headers, (b"x-tenure-decision", decision.encode())))
+            return problem(409, detail, decision=decision)

@@ -3,8 +3,9 @@
 The hosts come from configuration, tried in order. Every rotation has a new kid, so a key is kept for as long as the
 store lives, under the host it came from. No redirects, at most 8 KiB, 2 s, RSA of at least 2048 bits. 404 from every
 host is `kid_unknown`, remembered for 60 s; anything else than a sound key is `key_unavailable`, never remembered. One
-question at a time per kid. Past 20 unknown kids in 5 s, a further unknown one is answered `key_unavailable`, and no
-more than four are asked for at once: a stranger's inventions shut out neither the key host nor an honest new key.
+question at a time per kid. Past 20 unknown kids in 5 s, a further unknown one is answered `key_unavailable`. Eight are
+asked for at once, and callers take turns by their address, each with 32 places to wait: one stranger's inventions shut
+out neither the key host nor an honest new key. (Behind a proxy the callers are told apart only with TRUSTED_PROXIES.)
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from tenure.api.turns import FullError, Turns
 from tenure.domain.refusals import OursError, Reason, Refused
 
 MAX_BYTES = 8192
@@ -26,7 +28,7 @@ TIMEOUT_S = 2.0
 UNKNOWN_FOR_S = 60.0
 UNKNOWN_LIMIT = 20
 UNKNOWN_WINDOW_S = 5.0
-MAX_WAITING = 32
+AT_ONCE, WAITING_EACH, WAITING = 8, 32, 512
 WAIT_S = 6.0
 
 
@@ -57,16 +59,17 @@ class InstallKeys:
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._answers: deque[float] = deque()
         self._asking: dict[str, asyncio.Task[RSAPublicKey | None]] = {}
-        self._turn = asyncio.Semaphore(4)
+        self._turns = Turns(AT_ONCE, WAITING_EACH, WAITING)
         self.session: aiohttp.ClientSession | None = None
 
-    async def find(self, kid: str) -> RSAPublicKey:
-        """The key, or Refused (`kid_unknown`), or OursError (`key_unavailable`). `kid` is well-formed."""
+    async def find(self, kid: str, caller: str = "") -> RSAPublicKey:
+        """The key, or Refused (`kid_unknown`), or OursError (`key_unavailable`). `kid` is well-formed; `caller` is the
+        address that has it asked."""
         key = self._known.get(kid) or await self._stored(kid)
         if key is None:
             if self._unknown.get(kid, 0) > time.monotonic():
                 raise Refused(Reason.KID_UNKNOWN, kid)
-            key = await self._ask_once(kid)
+            key = await self._ask_once(kid, caller)
         return key
 
     async def _stored(self, kid: str) -> RSAPublicKey | None:
@@ -78,12 +81,10 @@ class InstallKeys:
                 return key
         return None
 
-    async def _ask_once(self, kid: str) -> RSAPublicKey:
+    async def _ask_once(self, kid: str, caller: str) -> RSAPublicKey:
         task = self._asking.get(kid)
         if task is None:
-            if len(self._asking) >= MAX_WAITING:
-                raise OursError(Reason.KEY_UNAVAILABLE, "too many keys asked for at once")
-            task = asyncio.create_task(self._ask(kid))
+            task = asyncio.create_task(self._ask_in_turn(kid, caller))
             self._asking[kid] = task
             task.add_done_callback(lambda _: self._asking.pop(kid, None))
         # shielded: one caller that hangs up does not end the question for the others
@@ -103,19 +104,25 @@ class InstallKeys:
             self._answers.popleft()
         return len(self._answers) > UNKNOWN_LIMIT
 
+    async def _ask_in_turn(self, kid: str, caller: str) -> RSAPublicKey | None:
+        try:
+            async with self._turns.of(caller):
+                return await self._ask(kid)
+        except FullError:
+            raise OursError(Reason.KEY_UNAVAILABLE, "too many keys asked for at once") from None
+
     async def _ask(self, kid: str) -> RSAPublicKey | None:
-        async with self._turn:
-            failed = ""
-            for host in self._hosts:
-                status, pem = await self._fetch(host, kid)
-                key = sound_key(pem) if status == 200 else None
-                if key is not None:
-                    self._known[kid] = key
-                    with suppress(Exception):  # that it could not be kept only costs asking again
-                        await self._store.put(host, kid, pem.decode())
-                    return key
-                if status != 404:
-                    failed = f"{host} answered {status or 'nothing'}"
+        failed = ""
+        for host in self._hosts:
+            status, pem = await self._fetch(host, kid)
+            key = sound_key(pem) if status == 200 else None
+            if key is not None:
+                self._known[kid] = key
+                with suppress(Exception):  # that it could not be kept only costs asking again
+                    await self._store.put(host, kid, pem.decode())
+                return key
+            if status != 404:
+                failed = f"{host} answered {status or 'nothing'}"
         if failed:
             raise OursError(Reason.KEY_UNAVAILABLE, failed)
         self._remember_unknown(kid)

@@ -8,7 +8,6 @@ the first answer again, with another body it is refused.
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from tenure.domain.events import Draft, EventType, Installed, Switched
 from tenure.domain.lifecycle import Proof, allowed, decide, describe_change
 from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, SpentTokens, Vault
 from tenure.domain.qsh import accepted_hashes
+from tenure.domain.recheck import REPEAT
 from tenure.domain.refusals import OursError, Reason, Refused
 from tenure.domain.tenant import Tenant
 from tenure.domain.token import Token, check_times, checked_kid, read, signed_by_key
@@ -57,6 +57,7 @@ class Parts:
     keys: Keys
     install_keys: InstallKeys
     recorder: Recorder
+    caller: Callable[[Call], str]
 
 
 @dataclass(slots=True)
@@ -95,7 +96,6 @@ class Lifecycle:
         try:
             case.body = await call.body(BODY_LIMIT)
             case.digest = hashlib.sha256(case.body).hexdigest()
-            case.members = read_object(case.body)
             async with asyncio.timeout(DEADLINE_S):
                 reason = await self._decide(case)
         except SlowCallerError:
@@ -175,7 +175,7 @@ class Lifecycle:
         proof: dict[str, Any]
         if token.alg == "RS256":
             kid = checked_kid(token)
-            key = await self._p.install_keys.find(kid)
+            key = await self._p.install_keys.find(kid, self._p.caller(case.call))
             match = Match.CURRENT if signed_by_key(token, key) else Match.NONE
             proof = {"kind": "rs256", "kid": kid}
             context, position = await self._p.contexts.get(self._p.app_key, token.iss), 0
@@ -190,8 +190,8 @@ class Lifecycle:
             purpose=Purpose.LIFECYCLE,
             token=token,
             match=match,
-            expected_qsh=accepted_hashes(case.call.method, case.call.path, case.call.query, self._p.base_path),
-            body_client_key=client_key_of(case.members),
+            expected_qsh=self._expected(case, match),
+            body_client_key=self._body_client_key(case, match),
         )
         verdict = check(evidence, context, self._p.policy, now)
         case.passage = Passage(verdict, token, context, evidence, now, Purpose.LIFECYCLE.value, position)
@@ -209,7 +209,7 @@ class Lifecycle:
     def _repeat(case: _Case, spent: Spend) -> _Settled:
         if spent.body_digest != case.digest:
             raise Refused(Reason.TOKEN_REUSED)
-        case.detail = "a repeat: the first answer again"
+        case.detail = REPEAT
         return _Settled(Reason(spent.outcome) if spent.outcome else None)
 
     def _settle(self, case: _Case, result: AppendResult, reason: Reason | None) -> _Settled | None:
@@ -219,16 +219,32 @@ class Lifecycle:
             return None
         return self._repeat(case, result.spend)
 
+    # Neither query nor body of an unproved call is looked at: what a stranger sends must cost nothing.
+
+    def _expected(self, case: _Case, match: Match) -> tuple[str, ...]:
+        if match is Match.NONE:
+            return ()
+        return accepted_hashes(case.call.method, case.call.path, case.call.query, self._p.base_path)
+
+    @staticmethod
+    def _body_client_key(case: _Case, match: Match) -> str | None:
+        if match is Match.NONE:
+            return None
+        case.members = read_object(case.body)
+        return client_key_of(case.members)
+
     async def _unsigned(self, case: _Case) -> Reason | None:
         """The legacy scheme's first install: no token, a tenant never heard of."""
+        case.members = read_object(case.body)
         client_key = client_key_of(case.members) or ""
         case.claimed = client_key[:255]
         context = await self._p.contexts.get(self._p.app_key, client_key)
         kind = decide(case.callback, Proof.NONE, context, legacy=True)
         payload = parse(case.callback, case.members, self._p.app_key, self._p.sites)
         assert kind is not None  # noqa: S101 (the table: unknown tenants only, and those append)
-        draft = await self._draft(kind, payload, None, {"kind": "unsigned-first"}, "")
-        if isinstance(await self._append(client_key, None, draft, None), Conflict):
+        # a context only of an erased tenant, which is unknown and returns with its bare history
+        draft = await self._draft(kind, payload, context, {"kind": "unsigned-first"}, "")
+        if isinstance(await self._append(client_key, context, draft, None), Conflict):
             raise Refused(Reason.TOKEN_MISSING)
         case.proved = client_key
         return None
@@ -261,8 +277,3 @@ class Lifecycle:
             personal=personal,
         )
         return Draft(kind, proof, data, describe_change(context, payload, mark), fingerprint)
-
-
-def system_clock() -> float:
-    """Unix seconds."""
-    return time.time()

@@ -1,7 +1,8 @@
 """The canonical log line of a decision: one line that says all, where it is worth the 10 us a line costs.
 
-Always: lifecycle calls, errors (5xx), slow calls, refusals. Refusals at most so many a second a worker, because a
-stranger decides how many there are; how many were not written is said in the next. With `every` on, all others too.
+Always: lifecycle calls, errors (5xx), slow calls, refusals. Refusals, with whatever status, at most so many a second a
+worker, because a stranger decides how many there are; how many were not written is said in the next. With `every` on,
+all others too.
 """
 
 import time
@@ -32,7 +33,7 @@ class Lines:
         status = decision.status if status is None else status
         took_ms = decision.took_ms if took_ms is None else took_ms
         worth = self._every or decision.kind in LIFECYCLE or status >= 500 or took_ms >= self._slow_ms
-        if decision.verdict == "refused" and status < 500 and not self._room():
+        if decision.verdict == "refused" and not self._room():
             return
         if worth or decision.verdict == "refused":
             log.info("decision", **_fields(decision, status, took_ms), **self._missed())

@@ -1,4 +1,4 @@
-"""`GET /metrics`: Prometheus text, for any API token in force.
+"""`GET /metrics`: Prometheus text, for any API token in force; who is refused is recorded (kind `audit`).
 
 The counters lie in `decisions.db`, so any worker's answer is that of all of them, and a restart loses none. They only
 grow: a decision that was answered otherwise than it was first written is counted in both places, and in `withdrawn`
@@ -17,10 +17,21 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tenure.api.http import Answer, Call
+from tenure.api.problems import unrecorded
+from tenure.api.recorder import Recorder, new_id
 from tenure.api.signing import Access
-from tenure.domain.refusals import OursError
+from tenure.domain.alarms import AlarmKind
+from tenure.domain.refusals import OursError, Reason
 
 WITHIN_MS = (1, 5, 25, 100, 250, 1000, 5000)
+
+
+class AlarmCounters(Protocol):
+    """What was said unasked, by kind."""
+
+    def raised(self) -> list[tuple[str, int]]: ...
+
+    def open_kinds(self) -> list[tuple[str, int]]: ...
 
 
 class Counters(Protocol):
@@ -34,36 +45,44 @@ class Counters(Protocol):
 
     def oldest(self) -> str: ...
 
+    @property
+    def alarms(self) -> AlarmCounters: ...
+
 
 class Metrics:
     """Handles `/metrics`. `head` gives the event log's last position."""
 
     def __init__(
-        self,
-        access: Access,
-        counters: Counters,
-        head: Callable[[], Awaitable[int]],
-        *,
-        quota: int,
-        version: str,
-        settings: str,
-    ) -> None:
+        self, access: Access, recorder: Recorder, counters: Counters, head: Callable[[], Awaitable[int]], *, quota: int,
+        version: str, settings: str,
+    ) -> None:  # fmt: skip
         self._access = access
         self._head = head
+        self._recorder = recorder
         self._registry = CollectorRegistry()
         self._collector = _Collector(counters, quota, version, settings)
         self._registry.register(self._collector)
 
     async def handle(self, call: Call) -> Answer:
         """The metrics as text."""
-        denied = self._access.deny(call, None)
+        decision = new_id()
+        denied = self._access.deny(call, None, decision)
         if denied is not None:
-            return denied
+            return await self._refused(call, denied, decision)
         try:
             self._collector.head = await self._head()
         except OursError:
             self._collector.head = None  # what lies beside the log is told even where the log does not answer
         return Answer(200, generate_latest(self._registry), ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
+
+    async def _refused(self, call: Call, denied: Answer, decision: str) -> Answer:
+        try:
+            await self._recorder.record(
+                call, decision=decision, kind="audit", status=denied.status, reason=Reason.ACCESS_DENIED
+            )
+        except OursError:
+            return unrecorded(call)
+        return denied
 
 
 class _Collector(Collector):
@@ -86,7 +105,17 @@ class _Collector(Collector):
         for status, number in self._counters.upstream():
             answers.add_metric([str(status)], number)
         yield answers
+        yield from self._alarms()
         yield from self._gauges()
+
+    def _alarms(self) -> Iterator[Metric]:
+        raised = CounterMetricFamily("tenure_alarms", "Alarms raised about tenants.", labels=["kind"])
+        still = GaugeMetricFamily("tenure_alarms_open", "Alarms raised and not ended.", labels=["kind"])
+        for family, found in ((raised, self._counters.alarms.raised()), (still, self._counters.alarms.open_kinds())):
+            counts = dict.fromkeys(AlarmKind, 0) | dict(found)
+            for kind, number in counts.items():
+                family.add_metric([str(kind)], number)
+            yield family
 
     def _gauges(self) -> Iterator[Metric]:
         used, held = self._counters.size()

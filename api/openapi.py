@@ -14,6 +14,7 @@ _REFUSED = ((401, "No proof that holds."), (503, "Try again; see Retry-After."))
 _LIFECYCLE = _responses(
     (204, "Believed, durable and in force."),
     (400, "Believed, but not a good payload."),
+    (408, "The body did not arrive in time."),
     (413, "Over 256 KiB."),
     *_REFUSED,
 )
@@ -39,6 +40,7 @@ DOCUMENT: dict[str, Any] = {
                     (200, "The upstream's own status."),
                     (204, "A duplicate of one the upstream took."),
                     (404, "No upstream."),
+                    (408, "The body did not arrive in time."),
                     (413, "Too large."),
                     (425, "The secret was just replaced: send again."),
                     (502, "The upstream cannot be reached."),
@@ -47,13 +49,22 @@ DOCUMENT: dict[str, Any] = {
                 ),
             }
         },
+        "/atlassian-connect.json": {
+            "get": {
+                "summary": "The app's descriptor",
+                "tags": ["public"],
+                "responses": _responses((200, "As configured (DESCRIPTOR_FILE)."), (404, "None is configured.")),
+            }
+        },
         "/healthz": {"get": {"tags": ["public"], "responses": _responses((200, "The process is up."))}},
         "/metrics": {
             "get": {
                 "summary": "Counters of all workers, for Prometheus",
                 "tags": ["internal"],
                 "security": [{"token": []}],
-                "responses": _responses((200, "Prometheus text."), (401, "No API token in force."), (429, "Too many.")),
+                "responses": _responses(
+                    (200, "Prometheus text."), (401, "No API token in force."), (429, "Too many."), (503, "Try again.")
+                ),
             }
         },
         "/forward-auth": {
@@ -94,6 +105,32 @@ DOCUMENT: dict[str, Any] = {
         },
         "/readyz": {
             "get": {"tags": ["internal"], "responses": _responses((200, "Ready."), (503, "Not ready."))},
+        },
+        "/console/": {
+            "get": {
+                "summary": "Pages for people",
+                "tags": ["internal"],
+                "responses": _responses((200, "The page."), (401, "The login form."), (503, "Try again.")),
+            }
+        },
+        "/console/login": {
+            "post": {
+                "summary": "Begins a session of the console, from a form of its own page",
+                "tags": ["internal"],
+                "responses": _responses(
+                    (303, "In; with the session's cookie."),
+                    (401, "No API token in force."),
+                    (403, "Scope audit is missing, or the form came from elsewhere."),
+                    (429, "Too many failures."),
+                ),
+            }
+        },
+        "/console/logout": {
+            "post": {
+                "summary": "Ends it in this browser",
+                "tags": ["internal"],
+                "responses": _responses((303, "Out."), (403, "The form came from elsewhere.")),
+            }
         },
         **openapi_audit.PATHS,
         "/openapi.json": {"get": {"tags": ["internal"], "responses": _responses((200, "This document."))}},

@@ -3,9 +3,10 @@
 from typing import Any
 
 from tenure.api.questions import LIMIT, MAX_LIMIT
+from tenure.domain.alarms import AlarmKind
 from tenure.domain.questions import MAX_POSITION
 from tenure.domain.refusals import Reason
-from tenure.projections.shown import DECISION_FIELDS, EVENT_FIELDS, TENANT_FIELDS
+from tenure.projections.shown import DECISION_FIELDS, TENANT_FIELDS
 
 Schema = dict[str, Any]
 
@@ -29,6 +30,8 @@ _PARAMETERS: dict[str, tuple[Schema, str]] = {
     "identifier": (_TEXT, "The webhook's X-Atlassian-Webhook-Identifier."),
     "by": ({"type": "string", "enum": ["reason", "tenant", "hour"]}, "Counts instead of rows."),
     "order": ({"type": "string", "enum": ["oldest", "newest"], "default": "oldest"}, "Which come first."),
+    "state": ({"type": "string", "enum": ["raised", "ended", "open"]}, "Raised, ended, or raised and not ended."),
+    "format": ({"type": "string", "enum": ["cloudevents"]}, "Each item as a CloudEvent."),
     "quiet": (_TIME, "Tenants are quiet that were last accepted before this."),
 }
 _PROBLEMS = {
@@ -37,7 +40,7 @@ _PROBLEMS = {
     "403": "The API token lacks the scope audit.",
     "404": "No such tenant, decision or route.",
     "406": "Only other formats are accepted.",
-    "409": "The name means several tenants, which are listed.",
+    "409": "The name means several tenants, which are listed; or the log has lost what was signed before.",
     "429": "Too many failed API tokens.",
     "503": "Try again; see Retry-After.",
 }
@@ -46,7 +49,14 @@ _PROBLEMS = {
 PROBLEM: Schema = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
-    "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT},
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "decision": _TEXT,
+        "reason": _TEXT,
+    },
 }
 
 
@@ -67,8 +77,10 @@ def _parameter(name: str, **changed: Any) -> Schema:
     return {"name": name, "in": "query", "description": text, "schema": schema} | changed
 
 
-def _route(summary: str, parameters: list[Schema], answer: Schema, *types: str) -> Schema:
-    content: Schema = {"application/json": {"schema": answer}} | {name: {"schema": _TEXT} for name in types}
+def _route(summary: str, parameters: list[Schema], answer: Schema | None, *types: str) -> Schema:
+    content: Schema = {name: {"schema": _TEXT} for name in types}
+    if answer is not None:
+        content = {"application/json": {"schema": answer}} | content
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     refused = {status: {"description": text, "content": problem} for status, text in _PROBLEMS.items()}
     operation = {
@@ -97,18 +109,24 @@ _DIAGNOSIS = _object(
 PATHS: dict[str, Schema] = {
     "/audit/events": _route(
         "Events, oldest first; text/event-stream follows live",
-        _listed("tenant", "type", "since", "until", "kid", "at", "position", "after", "limit"),
-        _list_of(_object(EVENT_FIELDS)), *_TABLES, "text/event-stream",
+        _listed("tenant", "type", "since", "until", "kid", "format", "at", "position", "after", "limit"),
+        _list_of({"type": "object"}), *_TABLES, "text/event-stream",
     ),
     "/audit/decisions": _route(
         "Decisions, or counts of them; text/event-stream follows live",
         _listed("tenant", "claimed", "verdict", "reason", "kind", "since", "until", "identifier", "kid", "by", "order",
-                "at", "position", "after", "limit"),
+                "format", "at", "position", "after", "limit"),
         _list_of({"type": "object"}), *_TABLES, "text/event-stream",
     ),
     "/audit/decisions/{id}": _route(
         "One decision, explained; 404 with kept: false if it was only counted",
         [_IN_PATH | {"name": "id", "description": "The id in X-Tenure-Decision."}], _EXPLAINED,
+    ),
+    "/audit/alarms": _route(
+        "Tenants whose calls stopped passing, and when it was over; text/event-stream follows live",
+        [*_listed("tenant"), _parameter("kind", schema={"type": "string", "enum": [kind.value for kind in AlarmKind]}),
+         *_listed("state", "since", "until", "format", "after", "limit")],
+        _list_of({"type": "object"}), *_TABLES, "text/event-stream",
     ),
     "/audit/tenants": _route(
         "Tenants by client key, now or then",
@@ -120,6 +138,7 @@ PATHS: dict[str, Schema] = {
         [_IN_PATH | {"name": "tenant", "description": "As the parameter tenant."}, *_listed("at", "position")],
         _object(TENANT_FIELDS),
     ),
+    "/audit/head": _route("The log's head as a signed note, to be kept elsewhere", [], None, "text/plain"),
     "/audit/diagnose": _route(
         "What happened to a site, the likely cause, what to do next",
         [_parameter("tenant", required=True), *_listed("since", "until")], _DIAGNOSIS,

@@ -5,10 +5,11 @@ proof has been believed, the reason is told (400). What is ours is 503 with Retr
 """
 
 import html
+from dataclasses import replace
 
 import orjson
 
-from tenure.api.http import Answer
+from tenure.api.http import Answer, Call
 from tenure.domain.refusals import REASONS, Reason
 
 STATUS: dict[Reason, int] = dict.fromkeys(Reason, 401) | {
@@ -71,6 +72,8 @@ def refusal(reason: Reason, decision: str, app_key: str, *, retry: bool = False,
     headers: tuple[tuple[bytes, bytes], ...] = ((b"x-tenure-decision", decision.encode()),)
     if status == 401:
         challenge = f'JWT realm="{app_key}", decision="{decision}"'
+        if reason is Reason.ACCESS_DENIED:
+            challenge += ', Bearer realm="tenure"'
         headers += ((b"www-authenticate", challenge.encode("latin-1", "replace")),)
     if status == 408:
         headers += ((b"connection", b"close"),)
@@ -82,3 +85,17 @@ def refusal(reason: Reason, decision: str, app_key: str, *, retry: bool = False,
             status, entry.sentence, html_wanted=html_wanted, headers=headers, reason=reason.value, decision=decision
         )
     return problem(status, _PLAIN[status], html_wanted=html_wanted, headers=headers, decision=decision)
+
+
+def unrecorded(call: Call) -> Answer:
+    """The answer to a call whose decision could not be recorded."""
+    retry = ((b"retry-after", b"5"),)
+    return problem(503, "The decision could not be recorded.", html_wanted=call.wants_html, headers=retry)
+
+
+def with_decision(answer: Answer, decision: str) -> Answer:
+    """The answer with the decision's id in its headers."""
+    name = b"x-tenure-decision"
+    if any(header == name for header, _ in answer.headers):
+        return answer
+    return replace(answer, headers=(*answer.headers, (name, decision.encode())))

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
+from tenure.api.formats import CLOUD
 from tenure.api.http import Call
 from tenure.domain.questions import MAX_POSITION, stored_time
 
 LIMIT = 100
 MAX_LIMIT = 1000
+WHOSE = ("tenant", "claimed", "identifier", "kid")  # empty, each would ask for everybody's
 
 
 class QuestionError(Exception):
@@ -37,6 +39,8 @@ class Question:
                 raise QuestionError(f"There is no parameter {name[:40]!r} here; there are: {', '.join(sorted(known))}.")
             if "\0" in value or len(value) > 2000:
                 raise QuestionError(f"{name} is no text of at most 2000 characters.")
+            if name in WHOSE and not value:
+                raise QuestionError(f"{name} is empty; leave it out to ask for all.")
         if len(pairs) != len(self._values):
             raise QuestionError("A parameter stands twice.")
 
@@ -77,3 +81,9 @@ class Question:
         """The URL of the next page, relative to the host; safe in a header."""
         values: Mapping[str, str] = {**self._values, "after": after}
         return f"{quote(self._path, safe='/%:@~-._!$&()*+,;=')}?{urlencode(values)}"
+
+
+def as_cloud_events(call: Call, question: Question) -> bool:
+    """Whether items are asked for as CloudEvents."""
+    named = question.one_of("format", ("cloudevents",)) is not None
+    return named or CLOUD in (piece.partition(";")[0].strip().lower() for piece in call.one(b"accept").split(","))

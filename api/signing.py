@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tenure.api.http import Answer, Call
-from tenure.api.problems import problem
+from tenure.api.problems import problem, refusal, unrecorded, with_decision
 from tenure.api.recorder import Recorder, new_id
 from tenure.domain.outgoing import Outgoing, sign
 from tenure.domain.ports import Vault
@@ -19,8 +19,6 @@ BODY_LIMIT = 64 * 1024
 KIND = "sign"
 FAILURES = 60
 
-_UNRECORDED = problem(503, "The decision could not be recorded.", headers=((b"retry-after", b"5"),))
-
 
 class ApiTokens(Protocol):
     """Which scopes a token has."""
@@ -28,6 +26,10 @@ class ApiTokens(Protocol):
     def scopes_of(self, token: str) -> tuple[str, ...] | None: ...
 
     def name_of(self, token: str) -> str: ...
+
+    def scopes_of_name(self, name: str) -> tuple[str, ...] | None: ...
+
+    def redeem(self, code: str) -> str: ...
 
 
 class Failures(Protocol):
@@ -45,31 +47,63 @@ class Access:
     burst may pass the limit by as many as were under way at once.
     """
 
-    def __init__(self, tokens: ApiTokens, failures: Failures) -> None:
+    def __init__(self, tokens: ApiTokens, failures: Failures, app_key: str) -> None:
         self._tokens = tokens
         self._failures = failures
+        self._app_key = app_key
 
-    def deny(self, call: Call, scope: str | None) -> Answer | None:
-        """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429."""
-        bearer = _bearer(call)
-        scopes = self._tokens.scopes_of(bearer) if bearer else None
+    def deny(self, call: Call, scope: str | None, decision: str) -> Answer | None:
+        """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429. The decision
+        is the caller's to record.
+        """
+        return self.judge(call, _bearer(call), scope, decision)
+
+    def judge(self, call: Call, token: str, scope: str | None, decision: str) -> Answer | None:
+        """The same for a token that came otherwise than in the header."""
+        scopes = self._tokens.scopes_of(token) if token else None
         if scopes is None:
-            return self._failed(call)
+            return self._failed(call, decision)
         if scope is not None and scope not in scopes:
-            return problem(403, f"This API token lacks the scope {scope}.")
+            return _denied(403, f"This API token lacks the scope {scope}.", decision)
         return None
+
+    def allows(self, call: Call, scope: str) -> bool:
+        """Whether the caller has the scope still; one who has it no more has not tried another's token."""
+        bearer = _bearer(call)
+        return scope in ((self._tokens.scopes_of(bearer) if bearer else None) or ())
 
     def holder(self, call: Call) -> str:
         """The name of the caller's token; empty if it is none of ours."""
         bearer = _bearer(call)
         return self._tokens.name_of(bearer) if bearer else ""
 
-    def _failed(self, call: Call) -> Answer:
+    def name_of(self, token: str) -> str:
+        """The name of a token; empty if it is none of ours."""
+        return self._tokens.name_of(token)
+
+    def holds(self, name: str, scope: str) -> bool:
+        """Whether the token of a name is in force, with this scope."""
+        return scope in (self._tokens.scopes_of_name(name) or ())
+
+    def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
+        """The token's name that a login code stands for, once; else the answer."""
+        name = self._tokens.redeem(code)
+        return name if name and self.holds(name, scope) else self._failed(call, decision)
+
+    def unknown(self, call: Call, decision: str) -> Answer:
+        """The 401 to who showed nothing at all."""
+        return refusal(Reason.ACCESS_DENIED, decision, self._app_key, html_wanted=call.wants_html)
+
+    def _failed(self, call: Call, decision: str) -> Answer:
         if self._failures.failures(call.peer) >= FAILURES:
-            return problem(429, "Too many failed API tokens from this address.", headers=((b"retry-after", b"60"),))
+            sentence = "Too many failed API tokens from this address."
+            return _denied(429, sentence, decision, (b"retry-after", b"60"))
         self._failures.failed(call.peer)
-        challenge = ((b"www-authenticate", b'Bearer realm="tenure"'),)
-        return problem(401, "An API token in force is needed: Authorization: Bearer.", headers=challenge)
+        return self.unknown(call, decision)
+
+
+def _denied(status: int, sentence: str, decision: str, *headers: tuple[bytes, bytes]) -> Answer:
+    return with_decision(problem(status, sentence, headers=headers, decision=decision), decision)
 
 
 def _bearer(call: Call) -> str:
@@ -134,13 +168,13 @@ class Signing:
     async def handle(self, call: Call) -> Answer:
         """A token, when it ends and for which site."""
         decision = new_id()
-        denied = self._access.deny(call, "sign")
+        denied = self._access.deny(call, "sign", decision)
         if denied is not None:
             return await self._refused(call, decision, denied, Reason.ACCESS_DENIED)
         try:
             request = SignRequest.model_validate_json(await call.body(BODY_LIMIT))
         except ValidationError:
-            wrong = problem(400, 'The body is {"tenant": …, "method": …, "url": …}, all text.')
+            wrong = problem(400, 'The body is {"tenant": …, "method": …, "url": …}, all text.', decision=decision)
             return await self._refused(call, decision, wrong, Reason.PAYLOAD_INVALID)
         tenant: Tenant | None = None
         try:
@@ -152,10 +186,10 @@ class Signing:
         try:
             await self._record(call, decision, 200, tenant, None)
         except OursError:
-            return _UNRECORDED
+            return unrecorded(call)
         ends = datetime.fromtimestamp(outgoing.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {"token": outgoing.token, "expires_at": ends, "base_url": tenant.base_url}
-        return Answer(200, orjson.dumps(body), ((b"content-type", b"application/json"),))
+        return with_decision(Answer(200, orjson.dumps(body), ((b"content-type", b"application/json"),)), decision)
 
     async def _refused(
         self, call: Call, decision: str, answer: Answer, reason: Reason, tenant: Tenant | None = None
@@ -163,8 +197,8 @@ class Signing:
         try:
             await self._record(call, decision, answer.status, tenant, reason)
         except OursError:
-            return _UNRECORDED
-        return answer
+            return unrecorded(call)
+        return with_decision(answer, decision)
 
     async def _record(
         self, call: Call, decision: str, status: int, tenant: Tenant | None, reason: Reason | None

@@ -162,6 +162,8 @@ def _climbs(path: str) -> bool:
 
 
 def _relayed(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> Answer:
+    if not 200 <= status < 600:
+        status = 502
     if status in (502, 504):
         return problem(status, "The app's own receiver did not answer.", headers=headers)
     return Answer(status, headers=headers)

@@ -61,6 +61,8 @@ class Caller:
         while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
             answer += self._socket.recv(65536)
         took = time.perf_counter() - start
+        if answer.startswith(b"HTTP/1.1 503"):  # a busy machine could not record it in time: asked again
+            return self.took(token)
         if not answer.startswith(b"HTTP/1.1 401"):
             raise RuntimeError(answer.decode())
         return took

@@ -16,7 +16,7 @@ from enum import StrEnum
 from tenure.domain.qsh import CONTEXT_QSH
 from tenure.domain.refusals import Reason, Refused
 from tenure.domain.tenant import Standing, Tenant, standing
-from tenure.domain.token import Token, check_times
+from tenure.domain.token import LEEWAY, MAX_LIFETIME, Token, check_times
 
 ROTATION_GRACE = 60
 
@@ -39,11 +39,16 @@ class Match(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that decide: accepted audiences (no trailing slash), and whether disabled tenants are refused."""
+    """The settings that decide: accepted audiences (no trailing slash), and whether disabled tenants are refused; and
+    the constants beside them, in seconds: live they are as here, a replay takes those that were in force then.
+    """
 
     audiences: frozenset[str]
     refuse_disabled: bool = False
     legacy_install: bool = False
+    leeway: int = LEEWAY
+    max_lifetime: int = MAX_LIFETIME
+    rotation_grace: int = ROTATION_GRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ ACCEPTED = Verdict()
 def check(evidence: Evidence, context: Tenant | None, policy: Policy, now: float) -> Verdict:
     """Decides a call whose token has been read, at `now` (Unix seconds). Never raises."""
     try:
-        check_times(evidence.token, now)
+        check_times(evidence.token, now, policy.leeway, policy.max_lifetime)
         _check_signature(evidence, context)
         _check_audience(evidence, policy)
         _check_qsh(evidence)
@@ -80,7 +85,7 @@ def check(evidence: Evidence, context: Tenant | None, policy: Policy, now: float
         if evidence.purpose is not Purpose.LIFECYCLE:
             _check_state(context, policy)
     except Refused as refused:
-        retry = refused.reason is Reason.SECRET_SUPERSEDED and _just_rotated(evidence, context, now)
+        retry = refused.reason is Reason.SECRET_SUPERSEDED and _just_rotated(evidence, context, policy, now)
         return Verdict(refused.reason, refused.detail, retry)
     return ACCEPTED
 
@@ -128,7 +133,7 @@ def _check_state(context: Tenant | None, policy: Policy) -> None:
         raise Refused(Reason.TENANT_DISABLED)
 
 
-def _just_rotated(evidence: Evidence, context: Tenant | None, now: float) -> bool:
+def _just_rotated(evidence: Evidence, context: Tenant | None, policy: Policy, now: float) -> bool:
     if context is None or not context.installed or evidence.purpose is Purpose.LIFECYCLE:
         return False
-    return now - datetime.fromisoformat(context.secret.since).timestamp() < ROTATION_GRACE
+    return now - datetime.fromisoformat(context.secret.since).timestamp() < policy.rotation_grace

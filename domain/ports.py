@@ -75,6 +75,18 @@ class EventLog(Protocol):
         limit: int = -1,
     ) -> Iterator[Event]: ...
 
+    def stored(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kid: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[dict[str, Any]]: ...
+
     def kid_tenants(self, kid: str) -> list[str]: ...
 
     def version(self, app_key: str, client_key: str) -> int: ...

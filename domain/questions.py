@@ -29,7 +29,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """So many kept decisions of a kind that were answered with a status, for a reason (empty: accepted)."""
+    """So many decisions of a kind that were answered with a status, for a reason (empty: accepted)."""
 
     kind: str
     reason: str

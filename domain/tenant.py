@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tenure.domain.events import Erased, Event, EventType, Installed, Reinstated
+from tenure.domain.swift import swift
 
 
 class Standing(StrEnum):
@@ -56,6 +57,8 @@ class Tenant:
     erased_at: str = ""
 
 
+# an `installed` is what folds are mostly made of
+_tenant, _secret = swift(Tenant), swift(Secret)
 NO_SECRET = Secret("", "", 0, 0, "")
 
 
@@ -118,14 +121,14 @@ def _reinstated(tenant: Tenant, event: Event, data: Reinstated) -> Tenant:
 def _installed(tenant: Tenant | None, event: Event, data: Installed) -> Tenant:
     if tenant is not None and tenant.erased_at:
         tenant = None
-    secret = Secret(data.secret, data.secret_fingerprint, event.version, event.position, event.recorded_at)
+    secret = _secret(data.secret, data.secret_fingerprint, event.version, event.position, event.recorded_at)
     previous = None
     if tenant is not None:
         rotated = tenant.secret.fingerprint != secret.fingerprint
         previous = tenant.secret if rotated else tenant.previous
         secret = secret if rotated else tenant.secret
     live = tenant is not None and tenant.installed
-    return Tenant(
+    return _tenant(
         app_key=event.app_key,
         client_key=event.client_key,
         version=event.version,

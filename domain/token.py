@@ -194,16 +194,16 @@ def _audience(claims: dict[str, Any], alg: str) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def check_times(token: Token, now: float) -> None:
+def check_times(token: Token, now: float, leeway: int = LEEWAY, max_lifetime: int = MAX_LIFETIME) -> None:
     """Refuses a token outside its time: `expired`, `not_yet_valid`, `lifetime_too_long`, `claim_malformed`."""
-    if token.exp <= now - LEEWAY:
+    if token.exp <= now - leeway:
         raise Refused(Reason.EXPIRED, f"{now - token.exp:.0f} s ago")
     starts = max(token.iat, token.nbf or 0)
-    if starts > now + LEEWAY:
+    if starts > now + leeway:
         raise Refused(Reason.NOT_YET_VALID, f"in {starts - now:.0f} s")
     if token.exp <= token.iat:
         raise Refused(Reason.CLAIM_MALFORMED, "exp before iat")
-    if token.exp - token.iat > MAX_LIFETIME:
+    if token.exp - token.iat > max_lifetime:
         raise Refused(Reason.LIFETIME_TOO_LONG, f"{token.exp - token.iat} s")
 
 

@@ -4,10 +4,11 @@ Built by whoever opens the store (the command line, or a server's worker for `/a
 own and used by one thread at a time. It gathers; what is made of it are the pure functions beside it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from tenure.domain.check import Policy
+from tenure.domain.alarms import Alarm, AlarmFilter
 from tenure.domain.decisions import Count, Decision, Stored, Wanted
 from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.ports import Transaction
@@ -17,6 +18,7 @@ from tenure.projections import tenants
 from tenure.projections.case import CALLS, STARTED, Case
 from tenure.projections.explain import Known
 from tenure.projections.measured import Measured, Measures, measure
+from tenure.projections.settings import policy_of
 
 By = Literal["reason", "tenant", "hour"]
 CALLS_READ = 5000
@@ -34,6 +36,11 @@ class Events(Protocol):
         until: str | None = ..., kid: str | None = ..., after: int = ..., limit: int = ...,
     ) -> Iterator[Event]: ...  # fmt: skip
 
+    def stored(
+        self, *, client_key: str | None = ..., kind: str | None = ..., since: str | None = ...,
+        until: str | None = ..., kid: str | None = ..., after: int = ...,
+    ) -> Iterator[dict[str, Any]]: ...  # fmt: skip
+
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
 
     def head(self) -> tuple[int, str]: ...
@@ -43,12 +50,26 @@ class Events(Protocol):
     def kid_tenants(self, kid: str) -> list[str]: ...
 
 
+class Alarms(Protocol):
+    """The alarms' reading end."""
+
+    def page(self, chosen: AlarmFilter | None = None, *, after: int = 0, limit: int = 100) -> list[Alarm]: ...
+
+    def last_number(self) -> int: ...
+
+
 class Decisions(Protocol):
     """The decision log's reading end; `number` is the order of commits."""
 
     def page(
         self, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest_first: bool = True
     ) -> list[Stored]: ...
+
+    def all(self, wanted: Wanted | None = None, *, after: int = 0, chunk: int = 500) -> Iterator[Stored]: ...
+
+    def walk(
+        self, wanted: Wanted, *, after: int | None = None, limit: int = 100, newest_first: bool = True
+    ) -> tuple[list[Stored], int | None]: ...
 
     def one(self, decision: str) -> Stored | None: ...
 
@@ -57,7 +78,16 @@ class Decisions(Protocol):
     @property
     def measures(self) -> Measures: ...
 
+    @property
+    def alarms(self) -> Alarms: ...
+
     def counts(self, by: By, wanted: Wanted | None = None) -> list[Count]: ...
+
+    def total(self, wanted: Wanted | None = None) -> Count: ...
+
+    def size(self) -> tuple[int, int]: ...
+
+    def oldest(self) -> str: ...
 
 
 class Archive:
@@ -76,10 +106,28 @@ class Archive:
             after=after, limit=limit,
         )  # fmt: skip
 
+    def stored(self, chosen: EventFilter, after: int) -> Iterator[dict[str, Any]]:
+        """The same, to the end, each as its stored columns."""
+        return self.events.stored(
+            client_key=chosen.client_key, kind=chosen.type, since=chosen.since, until=chosen.until, kid=chosen.kid,
+            after=after,
+        )  # fmt: skip
+
     def find(self, name: str) -> list[Tenant]:
         """Every tenant of a name, newest first; of the one app, if the archive is of one."""
         found = tenants.find(self.events.connection, name)
         return [tenant for tenant in found if self._app_key in (None, tenant.app_key)]
+
+    def every_decision(self, wanted: Wanted, client_key: str | None = None) -> Iterator[Stored]:
+        """All decisions wanted that are kept; of one client key, first those proved to be its, then those claimed."""
+        if client_key is None:
+            yield from self.decisions.all(wanted)
+            return
+        yield from self.decisions.all(replace(wanted, client_key=client_key))
+        if wanted.verdict != "accepted":
+            claimed = replace(wanted, claimed_client_key=client_key, verdict="refused")
+            found = self.decisions.all(claimed)
+            yield from (stored for stored in found if stored.decision.client_key != client_key)
 
     def tenants(self, after: str, limit: int, keys: list[str] | None = None) -> list[Tenant]:
         """Tenants by client key, behind one; `keys`: only these."""
@@ -113,7 +161,7 @@ class Archive:
             next((tenant for tenant in self.find(claimed) if tenant.client_key == claimed), None) if claimed else None
         )
         found = self.deciding(decision.facts.settings)
-        policy = _policy(found) if found else None
+        policy = policy_of(found) if found else None
         return Known(decision, self.history(claimed), self.siblings(mine), policy, found.get("base_path", ""))
 
     def deciding(self, digest: str) -> dict[str, Any]:
@@ -178,8 +226,3 @@ class Archive:
         wanted = Wanted(client_key=key, verdict="accepted", until=now)
         found = (stored.decision for stored in self.decisions.page(wanted, limit=50))
         return next((call for call in found if call.kind in CALLS), None)
-
-
-def _policy(deciding: Mapping[str, Any]) -> Policy:
-    audiences = frozenset(deciding.get("audiences") or ())
-    return Policy(audiences, bool(deciding.get("refuse_disabled")), bool(deciding.get("legacy_install")))

@@ -103,11 +103,19 @@ def rotation_not_taken(case: Case) -> Finding:
         signs.append("the caller had hung up before our answer to that installed")
     if slow and answer is not None:
         signs.append(f"our answer to that installed took {answer.took_ms / 1000:.0f} s")
-    key = case.tenant.client_key if case.tenant else case.name
     return Finding(
         name, True, f"Jira never took over the secret of position {new.position} ({new.since}) and signs with the old.",
-        tuple(signs), f"tenure reinstate {key} --secret {old.position}, or ask the admin to install again.",
+        tuple(signs), _cure(case, old.position, late),
     )  # fmt: skip
+
+
+def _cure(case: Case, position: int, late: Sequence[Decision]) -> str:
+    # offered only where it would be taken, and not on a single call, which may be an old one sent again
+    again = "ask the admin to install again"
+    if case.tenant is None or standing(case.tenant) is not Standing.LIVE or distinct(late) < 2:
+        return f"{again[0].upper()}{again[1:]}."
+    command = f"tenure reinstate {case.tenant.client_key} --secret {position}"
+    return f"{command}, or {again}. Not if that secret was replaced because it leaked."
 
 
 def _answer_to(case: Case, at: str) -> Decision | None:

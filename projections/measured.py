@@ -2,7 +2,8 @@
 
 Atlassian counts a callback or a webhook as good if it is answered 200 or 204, over 28 days, and asks for 99 % of
 installation callbacks. Calls that anybody can send (no token, a bad signature, an unknown key) are not Atlassian's:
-they are counted apart, and the rate is told without them; each failure is listed, so that a person can judge.
+they are counted apart, and the rate is told without them; each failure is listed, so that a person can judge. The
+numbers are exact, also under a flood, and begin with the hour; the lists are of what was kept.
 """
 
 from collections import Counter

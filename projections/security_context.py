@@ -13,17 +13,18 @@ from tenure.domain.events import Event
 from tenure.domain.ports import EventLog, Transaction
 from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve
 
-_READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
-_KEY = ("app_key", "client_key")
-_COLUMNS = (
-    "version", "position", "installed", "enabled", "disabled", "secret", "secret_fingerprint", "secret_version",
-    "secret_position", "secret_since", "previous_secret", "previous_fingerprint", "previous_version",
+# The columns of `security_contexts`, in their order.
+NAMES = (
+    "app_key", "client_key", "version", "position", "installed", "enabled", "disabled", "secret", "secret_fingerprint",
+    "secret_version", "secret_position", "secret_since", "previous_secret", "previous_fingerprint", "previous_version",
     "previous_position", "previous_since", "base_url", "display_url", "product_type", "installation_id",
     "installed_at", "uninstalled_at", "erased_at", "host",
 )  # fmt: skip
+
+_READ = "SELECT * FROM security_contexts WHERE app_key = ? AND client_key = ?"
 _WRITE = (
-    f"INSERT INTO security_contexts ({', '.join((*_KEY, *_COLUMNS))}) VALUES ({', '.join('?' * 25)}) "
-    f"ON CONFLICT (app_key, client_key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
+    f"INSERT INTO security_contexts ({', '.join(NAMES)}) VALUES ({', '.join('?' * 25)}) "
+    f"ON CONFLICT (app_key, client_key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in NAMES[2:])}"
 )
 
 # An unknown tenant reads a row, too, and of a known one's size, so that both take equally long.
@@ -108,15 +109,19 @@ def from_row(row: tuple[Any, ...]) -> Tenant:
 
 def current(connection: Transaction, app_key: str, client_key: str) -> Tenant | None:
     """The tenant as of the latest commit: one primary-key read."""
-    tenant = from_row(connection.execute(_READ_ALIKE, (app_key, client_key)).fetchone())
-    return tenant if tenant.app_key else None
+    return _own(connection.execute(_READ_ALIKE, (app_key, client_key)).fetchone(), (app_key, client_key))
 
 
 def current_of(connection: Transaction, asked: Sequence[tuple[str, str]]) -> list[Tenant | None]:
     """The tenants of many (app key, client key), in their order, as of one commit; PostgreSQL only."""
     rows = connection.execute(_READ_TOGETHER, ([app for app, _ in asked], [client for _, client in asked]))
-    found = [from_row(row) for row in rows]
-    return [tenant if tenant.app_key else None for tenant in found]
+    return [_own(row, place) for row, place in zip(rows, asked, strict=True)]
+
+
+def _own(row: tuple[Any, ...], place: tuple[str, str]) -> Tenant | None:
+    # by its own key, so that a row of nobody's that was tampered with lets nobody in
+    tenant = from_row(row)
+    return tenant if (tenant.app_key, tenant.client_key) == place else None
 
 
 class SecurityContexts:

@@ -6,7 +6,8 @@ Never a secret: sealed values stay sealed, and fingerprints are keyed.
 from dataclasses import asdict
 from typing import Any
 
-from tenure.domain.decisions import Decision
+from tenure.domain.alarms import Alarm
+from tenure.domain.decisions import Decision, Facts
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
 from tenure.projections.explain import Explanation
@@ -23,7 +24,9 @@ EVENT_FIELDS = (
     "data",
     "hash",
 )
+_FACTS = tuple(Facts.__dataclass_fields__)
 DECISION_FIELDS = tuple(name for name in Decision.__dataclass_fields__ if name != "facts")
+ALARM_FIELDS = ("number", *(name for name in Alarm.__dataclass_fields__ if name != "number"))
 TENANT_FIELDS = (
     "app_key",
     "client_key",
@@ -62,8 +65,15 @@ def event_fields(event: Event) -> dict[str, Any]:
 def decision_fields(decision: Decision) -> dict[str, Any]:
     """A decision as it is shown; of its facts, those that hold something."""
     fields = {name: getattr(decision, name) for name in DECISION_FIELDS}
-    fields["facts"] = {name: value for name, value in asdict(decision.facts).items() if value or value is False}
+    facts = ((name, getattr(decision.facts, name)) for name in _FACTS)
+    fields["facts"] = {name: value for name, value in facts if value or value is False}
     return fields
+
+
+def alarm_fields(alarm: Alarm) -> dict[str, Any]:
+    """An alarm's item as it is shown."""
+    fields = asdict(alarm)
+    return {name: fields[name] for name in ALARM_FIELDS}
 
 
 def explanation_fields(decision: Decision, found: Explanation) -> dict[str, Any]:
@@ -72,15 +82,25 @@ def explanation_fields(decision: Decision, found: Explanation) -> dict[str, Any]
 
 
 def cloud_event(fields: dict[str, Any]) -> dict[str, Any]:
-    """An event or decision as a CloudEvent 1.0 in JSON; its id is the position, or the decision's id."""
-    event = "position" in fields
+    """An event, decision or alarm as a CloudEvent 1.0 in JSON; its id is the position, the decision's id or the number
+    of the item.
+    """
+    if "alarm" in fields:
+        name, kind, when = str(fields["number"]), f"tenure.alarm.{fields['state']}", fields["at"]
+        source = f"/tenure/{fields['app_key']}/alarms"
+    elif "position" in fields:
+        name, kind, when = str(fields["position"]), f"tenure.{fields['type']}", fields["recorded_at"]
+        source = f"/tenure/{fields['app_key']}/events"
+    else:
+        name, kind, when = fields["decision"], f"tenure.decision.{fields['verdict']}", fields["at"]
+        source = "/tenure/decisions"
     return {
         "specversion": "1.0",
-        "id": str(fields["position"] if event else fields["decision"]),
-        "source": f"/tenure/{fields['app_key']}/events" if event else "/tenure/decisions",
-        "type": f"tenure.{fields['type']}" if event else f"tenure.decision.{fields['verdict']}",
+        "id": name,
+        "source": source,
+        "type": kind,
         "subject": fields["client_key"],
-        "time": fields["recorded_at"] if event else fields["at"],
+        "time": when,
         "datacontenttype": "application/json",
         "data": fields,
     }

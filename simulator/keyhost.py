@@ -136,10 +136,11 @@ class Loopback:
 
 
 class KeyHost(Loopback):
-    """Public keys by key id. `requests` holds every path asked for, in order."""
+    """Public keys by key id. `requests` holds every path asked for, in order; `unknown` answers for all other kids."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[str] = []
+        self.unknown = Answer(404, b"not found")
         self._keys: dict[str, rsa.RSAPrivateKey] = {}
         self._behaviours: dict[str, Behaviour] = {}
         super().__init__(port)
@@ -172,5 +173,5 @@ class KeyHost(Loopback):
         if behaviour is not None:
             return behaviour(path)
         if kid not in self._keys:
-            return Answer(404, b"not found")
+            return self.unknown
         return Answer(200, self.public_pem(kid), (("Content-Type", "application/x-pem-file"),))

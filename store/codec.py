@@ -38,6 +38,8 @@ COLUMNS = (
     "data",
     "token_fingerprint",
 )
+STORED = (*COLUMNS, "hash")
+JSON = ("proof", "changed", "data")
 
 _SWITCHED: TypeAdapter[Data] = TypeAdapter(Switched)
 _OPERATED: TypeAdapter[Data] = TypeAdapter(Operated)
@@ -87,10 +89,28 @@ def decode(row: tuple[Any, ...]) -> Event:
         recorded_at=recorded_at,
         proof=orjson.loads(proof),
         changed=_changed(orjson.loads(changed)),
-        data=_SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(data),
+        data=data_of(kind, data),
         token_fingerprint=token_fingerprint,
         hash=digest,
     )
+
+
+def data_of(kind: str, text: str | bytes) -> Data:
+    """What an event of a type says, from its stored text."""
+    return _SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(text)
+
+
+def stored_fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A stored row (`STORED`) by names; of the three of JSON what they hold, if that gives the same text again."""
+    return {name: _held(value) if name in JSON else value for name, value in zip(STORED, row, strict=True)}
+
+
+def _held(text: str) -> Any:
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return text
+    return value if canonical(value) == text else text
 
 
 def _changed(value: dict[str, Any]) -> Changed | None:

@@ -1,9 +1,10 @@
 """Counts and digests decisions, so that the log can vouch for a file that may be changed.
 
-A span is the ids after one and up to another (ids sort by time; the ends need not be ids of decisions). Accepted and
-refused are counted apart, because retention lets the oldest of each go at its own time. A digest is SHA-256 over every
-named column of its decisions in the order of their ids, each as a netstring; the columns' names are kept with it, so
-that a column added later changes no old digest.
+A span is the numbers after one and up to another: the order of commits, which no clock moves. Accepted and refused are
+counted apart, because retention lets the oldest of each go at its own time. A digest is SHA-256 over every named column
+of its decisions in their order, each as a netstring; the columns' names are kept with it, so that a column added later
+changes no old digest. Left out is what forgetting a tenant takes away (`PERSONAL`): a decision that was made bare is
+still the one that was counted.
 """
 
 import hashlib
@@ -12,24 +13,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenure.domain.times import stored_at
 from tenure.store.connection import connect
+
+PERSONAL = ("account", "address", "user_agent")  # of the facts; the mark of the address is a column of its own
+PERSONAL_COLUMN = "address_mark"
+BARE_FACTS = f"json_remove(facts, {', '.join(repr(f'$.{name}') for name in PERSONAL)})"
 
 _YIELD_EVERY = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The decisions after one id (exclusive) up to another (inclusive): of each verdict how many, the first one's id
-    (empty: none) and their digest in hex.
+    """The decisions after one number (exclusive) up to another (inclusive): of each verdict how many, the first one's
+    number (0: none) and their digest in hex.
     """
 
-    after: str
-    until: str
+    after: int
+    until: int
     accepted: int
-    accepted_first: str
+    accepted_first: int
     accepted_digest: str
     refused: int
-    refused_first: str
+    refused_first: int
     refused_digest: str
     columns: tuple[str, ...]
 
@@ -37,20 +43,6 @@ class Span:
     def count(self) -> int:
         """How many in all."""
         return self.accepted + self.refused
-
-
-def id_at(unix_seconds: float) -> str:
-    """The lowest id a decision of that moment can have (UUIDv7)."""
-    text = f"{max(0, int(unix_seconds * 1000)):012x}"
-    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
-
-
-def time_of(decision: str) -> float:
-    """Unix seconds of an id; 0 if it is none."""
-    try:
-        return int(decision[:13].replace("-", ""), 16) / 1000
-    except ValueError:
-        return 0.0
 
 
 class DecisionDigests:
@@ -65,23 +57,39 @@ class DecisionDigests:
         self._database.close()
 
     def columns(self) -> tuple[str, ...]:
-        """The columns a decision has now."""
-        return tuple(row[1] for row in self._execute("PRAGMA table_info(decisions)"))
+        """The columns a decision has now, but for the one that forgetting empties."""
+        return tuple(row[1] for row in self._execute("PRAGMA table_info(decisions)") if row[1] != PERSONAL_COLUMN)
 
-    def span(self, after: str, until: str, columns: Sequence[str] | None = None) -> Span:
+    def last_number(self) -> int:
+        """The number of the newest decision; 0 if there is none."""
+        return int(self._execute("SELECT max(number) FROM decisions").fetchone()[0] or 0)
+
+    def settled(self, now: float, within: float) -> int:
+        """The last number up to which every decision is further than so many seconds from `now`, on either side of it:
+        one that lies far ahead was made under a clock that has been set back since.
+        """
+        (first,) = self._execute(
+            "SELECT min(number) FROM decisions WHERE at > ? AND at <= ?",
+            (stored_at(now - within), stored_at(now + within)),
+        ).fetchone()
+        return self.last_number() if first is None else int(first) - 1
+
+    def span(self, after: int, until: int, columns: Sequence[str] | None = None) -> Span:
         """The decisions of a span as they are now; ValueError for columns that are not there."""
         names = tuple(columns if columns is not None else self.columns())
         if not names or not set(names) <= set(self.columns()):
             raise ValueError("the decisions lack columns they were counted with")
         digests = {False: hashlib.sha256(), True: hashlib.sha256()}
-        counts, firsts = {False: 0, True: 0}, {False: "", True: ""}
+        counts, firsts = {False: 0, True: 0}, {False: 0, True: 0}
+        # what is no JSON was put there by somebody else: it is digested as it is, and differs
+        facts = f"CASE WHEN json_valid(facts) THEN {BARE_FACTS} ELSE facts END"
         rows = self._execute(
-            f"SELECT verdict = 'refused', decision, {', '.join(names)} FROM decisions "
-            "WHERE decision > ? AND decision <= ? ORDER BY decision",
+            f"SELECT verdict = 'refused', number, {', '.join(facts if name == 'facts' else name for name in names)} "
+            "FROM decisions WHERE number > ? AND number <= ? ORDER BY number",
             (after, until),
         )
-        for refused, decision, *columns_ in rows:
-            firsts[bool(refused)] = firsts[bool(refused)] or decision
+        for refused, number, *columns_ in rows:
+            firsts[bool(refused)] = firsts[bool(refused)] or number
             raws = [str(piece).encode() for piece in columns_]
             digests[bool(refused)].update(b"".join(b"%d:%b," % (len(raw), raw) for raw in raws))
             counts[bool(refused)] += 1
@@ -101,7 +109,7 @@ class DecisionDigests:
             now = self.span(span.after, span.until, span.columns)
         except ValueError as error:
             return str(error)
-        when = f"between {_when(span.after)} and {_when(span.until)}"
+        when = f"of the numbers {span.after + 1} to {span.until}"
         for verdict, first, then, there, same in (
             ("accepted", span.accepted_first, span.accepted, now.accepted,
              span.accepted_digest == now.accepted_digest),
@@ -114,10 +122,6 @@ class DecisionDigests:
             return f"the {verdict} decisions {when} are not those that were counted"
         return ""
 
-    def _let_go(self, verdict: str, first: str) -> bool:
-        (oldest,) = self._execute("SELECT min(decision) FROM decisions WHERE verdict = ?", (verdict,)).fetchone()
+    def _let_go(self, verdict: str, first: int) -> bool:
+        (oldest,) = self._execute("SELECT min(number) FROM decisions WHERE verdict = ?", (verdict,)).fetchone()
         return oldest is not None and oldest > first
-
-
-def _when(decision: str) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_of(decision)))

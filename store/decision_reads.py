@@ -2,8 +2,13 @@
 
 A page is read on from a number (the order of commits), so that it neither repeats nor skips while writes go on. Each
 filter has an index: tenant and time for all decisions, the others for refusals only, because indexes are what
-recording costs (32 rows a batch: 9 us a row with none, 35 with two). The filters on claimed key, reason, path,
-identifier, address and kid are therefore cheap for refusals, and read through tenant or time for accepted calls.
+recording costs (32 rows a batch: 9 us a row with none, 35 with two). The filters on claimed key, path, identifier,
+address and kid are therefore cheap for refusals and within a tenant; else a walk looks at 20,000 rows at most, may
+find none, and says where to go on (`walk`).
+
+A filter by time becomes a range of numbers, because rows are told in the order of numbers, and times follow it but
+for what workers wrote at one moment and for steps of the clock: the range reaches as far as the 10,000 rows next to
+its edge in the order of times do. The time itself is asked of every row all the same.
 """
 
 import time
@@ -14,6 +19,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from tenure.domain.decisions import Count, Decision, Facts, Stored, Wanted
+from tenure.store.alarms import AlarmReads
 from tenure.store.measures import DecisionMeasures
 from tenure.store.tally import Execute
 
@@ -29,6 +35,11 @@ _GROUPS: dict[By, tuple[str, str]] = {
     "hour": ("hour", "substr(at, 1, 13)"),
 }
 FAILED_TOKENS_S = 60.0
+LOOKED_AT = 20_000
+EDGE = 10_000
+EVERY = (0, (1 << 63) - 1)
+SQL_SINCE = f"SELECT min(number) FROM (SELECT number FROM decisions WHERE at >= ? ORDER BY at LIMIT {EDGE})"
+SQL_UNTIL = f"SELECT max(number) FROM (SELECT number FROM decisions WHERE at <= ? ORDER BY at DESC LIMIT {EDGE})"
 
 
 def conditions(wanted: Wanted) -> tuple[str, list[Any]]:
@@ -56,17 +67,27 @@ def conditions(wanted: Wanted) -> tuple[str, list[Any]]:
     return " AND ".join(terms), parameters
 
 
-def page_sql(wanted: Wanted, *, after: int | None, limit: int, newest_first: bool) -> tuple[str, list[Any]]:
-    """The statement of a page, and its parameters."""
+def page_sql(
+    wanted: Wanted, *, after: int | None, limit: int, newest_first: bool, within: tuple[int, int] = EVERY
+) -> tuple[str, list[Any]]:
+    """The statement of a page, and its parameters; `within`: only these numbers."""
     where, parameters = conditions(wanted)
+    low, high = within
     if after is not None:
-        where += " AND number < ?" if newest_first else " AND number > ?"
-        parameters.append(after)
+        low, high = (low, min(high, after - 1)) if newest_first else (max(low, after + 1), high)
+    if (low, high) != EVERY:
+        where += " AND number BETWEEN ? AND ?"
+        parameters += [low, high]
     order = "DESC" if newest_first else "ASC"
-    # without statistics SQLite would walk through everything newer to find what is old
-    timed = (wanted.since or wanted.until) and not (wanted.client_key or "verdict = 'refused'" in where)
-    hint = " INDEXED BY decisions_at" if timed else ""
-    return f"{_SELECT}{hint} WHERE {where} ORDER BY number {order} LIMIT ?", [*parameters, limit]
+    return f"{_SELECT} WHERE {where} ORDER BY number {order} LIMIT ?", [*parameters, limit]
+
+
+def _is_walked(wanted: Wanted) -> bool:
+    """Whether no index leads to what is wanted, so that rows have to be looked at one by one."""
+    if wanted.client_key or wanted.verdict == "refused" or wanted.reason:
+        return False
+    names = ("claimed_client_key", "kind", "path", "identifier", "address_mark", "kid")
+    return any(getattr(wanted, name) is not None for name in names)
 
 
 class DecisionReads:
@@ -74,14 +95,65 @@ class DecisionReads:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
-        self.measures = DecisionMeasures(execute)
+        self._measures = DecisionMeasures(execute)
+        self._alarms = AlarmReads(execute)
+
+    @property
+    def measures(self) -> DecisionMeasures:
+        """Summaries."""
+        return self._measures
+
+    @property
+    def alarms(self) -> AlarmReads:
+        """What the service said unasked."""
+        return self._alarms
 
     def page(
         self, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest_first: bool = True
     ) -> list[Stored]:
         """At most `limit` decisions beyond the number `after` (None: from the end that comes first)."""
-        sql, parameters = page_sql(wanted or Wanted(), after=after, limit=limit, newest_first=newest_first)
+        wanted = wanted or Wanted()
+        return self._page(wanted, after, limit, newest_first, self._within(wanted))
+
+    def walk(
+        self, wanted: Wanted, *, after: int | None = None, limit: int = 100, newest_first: bool = True
+    ) -> tuple[list[Stored], int | None]:
+        """A page that looks at 20,000 rows at most, and the number to go on behind; None: that was all."""
+        low, high = self._within(wanted)
+        if _is_walked(wanted):
+            last = self.last_number()
+            low, high = max(low, self._first_number()), min(high, last)
+            if newest_first:
+                low = max(low, (min(high, after - 1) if after is not None else high) - LOOKED_AT + 1)
+            else:
+                high = min(high, max(low, (after or 0) + 1) + LOOKED_AT - 1)
+        found = self._page(wanted, after, limit + 1, newest_first, (low, high))
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].number
+        if not _is_walked(wanted):
+            return found, None
+        first, end = self._within(wanted)
+        if newest_first:
+            return found, low if low > max(first, self._first_number()) else None
+        return found, high if high < min(end, last) else None
+
+    def _page(
+        self, wanted: Wanted, after: int | None, limit: int, newest_first: bool, within: tuple[int, int]
+    ) -> list[Stored]:
+        sql, parameters = page_sql(wanted, after=after, limit=limit, newest_first=newest_first, within=within)
         return [_stored(row) for row in self._execute(sql, parameters).fetchall()]
+
+    def _within(self, wanted: Wanted) -> tuple[int, int]:
+        """The numbers among which the times wanted lie."""
+        low, high = EVERY
+        if wanted.since is not None:
+            low = self._execute(SQL_SINCE, (wanted.since,)).fetchone()[0] or high
+        if wanted.until is not None:
+            high = self._execute(SQL_UNTIL, (wanted.until,)).fetchone()[0] or 0
+        return low, high
+
+    def _first_number(self) -> int:
+        return int(self._execute("SELECT min(number) FROM decisions").fetchone()[0] or 0)
 
     def all(self, wanted: Wanted | None = None, *, after: int = 0, chunk: int = 500) -> Iterator[Stored]:
         """Every decision wanted, oldest first, read in chunks so that no reader holds the file."""
@@ -112,8 +184,9 @@ class DecisionReads:
         name = _GROUPS[by][0]
         where, parameters = _count_conditions(wanted)
         order = "1" if by == "hour" else "2 DESC, 1"
+        table = "counts" if by == "tenant" or wanted.client_key is not None else "hours"
         rows = self._execute(
-            f"SELECT {name}, sum(counted), sum(kept) FROM counts WHERE {where} GROUP BY 1 HAVING sum(counted) > 0 "
+            f"SELECT {name}, sum(counted), sum(kept) FROM {table} WHERE {where} GROUP BY 1 HAVING sum(counted) > 0 "
             f"ORDER BY {order}",
             parameters,
         )
@@ -121,8 +194,10 @@ class DecisionReads:
 
     def total(self, wanted: Wanted | None = None) -> Count:
         """How many decisions were counted and how many of them are kept; filters as for `counts`."""
-        where, parameters = _count_conditions(wanted or Wanted())
-        row = self._execute(f"SELECT sum(counted), sum(kept) FROM counts WHERE {where}", parameters).fetchone()
+        wanted = wanted or Wanted()
+        where, parameters = _count_conditions(wanted)
+        table = "counts" if wanted.client_key is not None else "hours"
+        row = self._execute(f"SELECT sum(counted), sum(kept) FROM {table} WHERE {where}", parameters).fetchone()
         return Count("", row[0] or 0, row[1] or 0)
 
     def totals(self) -> list[dict[str, Any]]:
@@ -191,6 +266,8 @@ def _count_conditions(wanted: Wanted) -> tuple[str, list[Any]]:
         if value is not None:
             terms.append(term)
             parameters.append(value)
+            if value and term.startswith("client_key"):
+                terms.append("client_key <> ''")
     return " AND ".join(terms), parameters
 
 

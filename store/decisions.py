@@ -4,7 +4,8 @@ Written in batches by a lane of its own, `synchronous=NORMAL`: a killed process 
 last moments (lifecycle events are not in here alone; the log has them, fsynced). Each batch is one transaction: rows,
 counters and claims of webhooks together, so that the counters are exact at any moment. Refusals are kept as far as
 there is room (`store.room`), all are counted. A checkpoint needs an fsync, so another thread makes them
-(`store.keeper`); this one does only when the WAL has grown past 4 MB.
+(`store.keeper`); this one does only when the WAL has grown past 4 MB, and then empties it: a passive checkpoint is
+never done with while another worker writes, and the WAL would grow as long as calls keep coming (385 MB in 7 s, seen).
 """
 
 import threading
@@ -29,7 +30,9 @@ from tenure.domain.decisions import (
     Outcome,
 )
 from tenure.store.connection import check_permissions, connect, migrate
+from tenure.store.decision_digest import BARE_FACTS, PERSONAL, PERSONAL_COLUMN
 from tenure.store.decision_reads import COLUMNS, DecisionReads
+from tenure.store.keyring import patiently
 from tenure.store.lane import Lane
 from tenure.store.room import Room
 from tenure.store.tally import Tally
@@ -38,8 +41,9 @@ from tenure.store.veil import Veil
 BUSY_S = 2.0
 LEASE_S = 10.0
 DELIVERIES_KEPT_S = 48 * 3600
-FAILED_TOKENS_S = 60.0
-CHECKPOINT_PAGES = 1000
+WAL_BYTES = 4 * 1024 * 1024
+FORGOTTEN_AT_ONCE = 500
+REWRITTEN_BYTES = 64 * 1024 * 1024
 
 _DEFAULTS = tuple((f.name, f.default) for f in fields(Facts) if f.name not in ("identifier", "kid", "address_mark"))
 _INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
@@ -69,9 +73,11 @@ class SqliteDecisions(DecisionReads):
     def __init__(self, path: Path, *, read_only: bool = False, veil: Veil | None = None) -> None:
         self._database = connect(path, synchronous="NORMAL", read_only=read_only)
         super().__init__(self._database.conn.execute)
+        self._wal = Path(f"{path}-wal")
         if not read_only:
-            self._execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            self._execute("PRAGMA wal_autocheckpoint=0")
             self._execute("PRAGMA busy_timeout=0")
+            self._execute("PRAGMA secure_delete=ON")
         self._veil = veil
         self._owed: deque[Amended] = deque()
         self._dropped: dict[str, int] = {}
@@ -108,15 +114,31 @@ class SqliteDecisions(DecisionReads):
                 self._execute("ROLLBACK")
             for entry, _ in fates:
                 entry.fate = Fate.LOST
-            self._owed = deque(owed)
-            with self._guard:
-                for kind, times in dropped.items():
-                    self._dropped[kind] = self._dropped.get(kind, 0) + times
+            self._put_back(owed, dropped)
             raise
         self._owed.clear()
         for entry, fate in fates:
             entry.fate = fate
+        self._bound_wal()
         return results
+
+    def _put_back(self, owed: Sequence[Amended], dropped: dict[str, int]) -> None:
+        # What was lost is only a number: else a disk that stays full would fill the memory.
+        standing = [item for item in owed if item.entry.fate in (Fate.KEPT, Fate.COUNTED)]
+        self._owed = deque(standing)
+        with self._guard:
+            for item in owed:
+                if item not in standing:
+                    dropped[item.entry.decision.kind] = dropped.get(item.entry.decision.kind, 0) + 1
+            for kind, times in dropped.items():
+                self._dropped[kind] = self._dropped.get(kind, 0) + times
+
+    def _bound_wal(self) -> None:
+        # with no busy timeout it waits for nobody: where a reader or another checkpoint is in the way, the next batch
+        # tries again
+        with suppress(OSError, self._database.conn.Error):
+            if self._wal.stat().st_size > WAL_BYTES:
+                self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _begin(self) -> None:
         # SQLite's own busy handler sleeps ever longer, up to 100 ms, so that of two workers under load one starves
@@ -130,15 +152,61 @@ class SqliteDecisions(DecisionReads):
                     raise
                 time.sleep(0.0005)
 
-    def forget(self, client_key: str) -> int:
-        """Takes what is personal out of every decision proved to be of a tenant; how many there were."""
-        found = self._execute(
-            "UPDATE decisions SET address_mark = '', "
-            "facts = json_remove(facts, '$.account', '$.address', '$.user_agent') "
-            "WHERE client_key = ? AND client_key <> ''",
-            (client_key,),
+    def forget(self, client_key: str, until: str | None = None) -> int:
+        """Takes what is personal out of every decision proved to be of a tenant, and out of refusals that claimed to
+        be; only of those made up to a stored time, if one is given. How many there were. Call `clean` after it.
+        """
+        if not client_key:
+            return 0
+        # an alarm's signs may tell a caller's user agent
+        self._execute(
+            "UPDATE alarms SET item = json_set(item, '$.signs', json('[]')) WHERE client_key = ?", (client_key,)
         )
-        return int(found.rowcount)
+        return sum(
+            self._forget(f"{column} = ? {known} AND at <= ?", (client_key, until or "~"))
+            for column, known in (("client_key", "AND client_key <> ''"),
+                                  ("claimed_client_key", "AND verdict = 'refused'"))
+        )  # fmt: skip
+
+    def _forget(self, whose: str, parameters: tuple[str, str]) -> int:
+        there = " OR ".join(
+            [f"{PERSONAL_COLUMN} <> ''", *(f"json_type(facts, '$.{name}') NOT NULL" for name in PERSONAL)]
+        )
+        last, count = 0, 0
+        while True:
+            # in small transactions, so that no batch waits for long
+            self._begin()
+            try:
+                chosen = self._execute(
+                    f"SELECT number FROM decisions WHERE {whose} AND number > ? AND ({there}) "
+                    f"ORDER BY number LIMIT {FORGOTTEN_AT_ONCE}",
+                    (*parameters, last),
+                ).fetchall()
+                self._database.conn.executemany(
+                    f"UPDATE decisions SET {PERSONAL_COLUMN} = '', facts = {BARE_FACTS} WHERE number = ?", chosen
+                )
+                self._execute("COMMIT")
+            except BaseException:
+                if self._database.conn.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
+            count += len(chosen)
+            if len(chosen) < FORGOTTEN_AT_ONCE:
+                return count
+            last = chosen[-1][0]
+
+    def clean(self) -> bool:
+        """Cuts the WAL to nothing and, up to 64 MB, rewrites the file, so that no byte is left of what was forgotten
+        (SQLite leaves copies of moved cells in the gaps of its pages; a larger rewrite would keep calls waiting). False
+        if others were in the way for too long.
+        """
+        return patiently(self._rewrite)
+
+    def _rewrite(self) -> bool:
+        if self.size()[1] <= REWRITTEN_BYTES:
+            self._execute("VACUUM")
+        busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def flush(self) -> None:
         """Writes the counters that no batch has taken along yet."""
@@ -169,7 +237,7 @@ class SqliteDecisions(DecisionReads):
                 "INSERT OR REPLACE INTO deliveries VALUES (?, ?, NULL, ?, ?)",
                 (*entry.claim, now + LEASE_S, decision.decision),
             )
-        kept = decision.verdict == "accepted" or room.take(decision.reason)
+        kept = decision.verdict == "accepted" or room.take(decision.reason, proved=bool(decision.client_key))
         if kept:
             self._insert(decision)
         tally.add(decision, kept=kept)
@@ -254,7 +322,7 @@ class DecisionLane:
 
     def post(self, item: Item) -> None:
         """Written soon; nobody waits."""
-        self._lane.post(item)
+        self._lane.post(item, spare=isinstance(item, FailedToken))
 
     def drop(self, kind: str) -> None:
         """Counts a decision that is nowhere."""

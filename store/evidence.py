@@ -12,11 +12,9 @@ from typing import Any
 import orjson
 
 from tenure.domain.ports import Transaction
-from tenure.store.codec import COLUMNS, canonical
+from tenure.store.codec import JSON, STORED, canonical
 
-_NAMES = (*COLUMNS, "hash")
 _NUMBERS = ("position", "version")
-_JSON = ("proof", "changed", "data")
 
 
 class UnreadableError(Exception):
@@ -26,7 +24,7 @@ class UnreadableError(Exception):
 def stored_rows(connection: Transaction) -> Iterator[tuple[bytes, ...]]:
     """Every event's columns and hash as bytes, by position."""
     # as blobs: a text that is no longer UTF-8 must be seen, not raise
-    names = ", ".join(f"CAST({name} AS BLOB)" for name in _NAMES)
+    names = ", ".join(f"CAST({name} AS BLOB)" for name in STORED)
     yield from connection.execute(f"SELECT {names} FROM events ORDER BY position")
 
 
@@ -42,12 +40,12 @@ def _row(line: bytes) -> tuple[bytes, ...]:
         item = orjson.loads(line)
     except orjson.JSONDecodeError:
         raise UnreadableError("a line is not JSON") from None
-    if not isinstance(item, dict) or set(item) != set(_NAMES):
-        missing = sorted(set(_NAMES) - set(item)) if isinstance(item, dict) else list(_NAMES)
+    if not isinstance(item, dict) or set(item) != set(STORED):
+        missing = sorted(set(STORED) - set(item)) if isinstance(item, dict) else list(STORED)
         raise UnreadableError(f"a line is not that of an event (missing: {', '.join(missing) or 'nothing'})")
     if orjson.dumps(item) + b"\n" != line:
         raise UnreadableError("a line is not written as an export writes it")
-    return tuple(_bytes(name, item[name]) for name in _NAMES)
+    return tuple(_bytes(name, item[name]) for name in STORED)
 
 
 def _bytes(name: str, value: Any) -> bytes:
@@ -55,7 +53,7 @@ def _bytes(name: str, value: Any) -> bytes:
         if not isinstance(value, int) or isinstance(value, bool):
             raise UnreadableError(f"{name} is not a number")
         return b"%d" % value
-    if name in _JSON and not isinstance(value, str):
+    if name in JSON and not isinstance(value, str):
         return canonical(value or {}).encode()
     if not isinstance(value, str):
         raise UnreadableError(f"{name} is not text")
@@ -63,5 +61,5 @@ def _bytes(name: str, value: Any) -> bytes:
 
 
 def export_line(row: Sequence[Any]) -> bytes:
-    """A stored row (`COLUMNS`, then hash) as a line of an export."""
-    return orjson.dumps(dict(zip(_NAMES, row, strict=True))) + b"\n"
+    """A stored row (`STORED`) as a line of an export."""
+    return orjson.dumps(dict(zip(STORED, row, strict=True))) + b"\n"

@@ -3,7 +3,9 @@
 Runs in every worker; what two do at once is harmless. Rows go in small transactions, so that no batch waits for long.
 Past the quota the oldest refusals go first as long as they are more than a quarter of all rows, then the oldest of
 all: accepted decisions always have room. `counts` lose what was kept with the rows, and go whole with their age;
-`totals` never go. Space freed is used again, the file does not shrink.
+`totals` never go. Space freed is used again, the file does not shrink. Too old is whatever was committed before the
+first decision that is not: a time that a wrong clock gave keeps nothing and takes nothing along that is younger. While
+the clock is not `believed` nothing goes for its age.
 """
 
 import threading
@@ -14,8 +16,8 @@ from pathlib import Path
 
 from tenure.domain.times import stored_at
 from tenure.store.connection import connect
-from tenure.store.decision_reads import DecisionReads
-from tenure.store.decisions import DELIVERIES_KEPT_S, FAILED_TOKENS_S
+from tenure.store.decision_reads import FAILED_TOKENS_S, DecisionReads
+from tenure.store.decisions import DELIVERIES_KEPT_S
 
 CHUNK = 500
 ALARM = 0.8
@@ -34,14 +36,22 @@ class Retention:
 class Keeper:
     """Sweeps one `decisions.db`. `alarm` is called with bytes used and the quota when 80 % is passed."""
 
-    def __init__(self, path: Path, retention: Retention, alarm: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        retention: Retention,
+        alarm: Callable[[int, int], None],
+        believed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._path = path
+        self._believed = believed
         self._retention = retention
         self._alarm = alarm
         self._alarmed = False
         self._ended = threading.Event()
         self._database = connect(path, synchronous="NORMAL")
         self._execute = self._database.conn.execute
+        self._execute("PRAGMA secure_delete=ON")
         self._reads = DecisionReads(self._execute)
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
@@ -70,16 +80,29 @@ class Keeper:
     def sweep(self) -> None:
         """Removes what is too old, and the oldest while the file is over its quota; raises the alarm at 80 %."""
         now = time.time()
-        self._forget(now)
-        edge = stored_at(now - self._retention.days * 86400)
-        while not self._ended.is_set() and self._remove("at < ?", edge):
-            pass
+        if self._believed():
+            self._forget(now)
+            first_kept = self._first_kept(now)
+            while not self._ended.is_set() and self._remove("number < ?", first_kept):
+                pass
         used, _ = self._reads.size()
         self._sound(used)
         while used > self._retention.quota and not self._ended.is_set():
             if not self._remove_oldest():
                 return
             used, _ = self._reads.size()
+
+    def _first_kept(self, now: float) -> int:
+        """The number of the first decision that is not too old: of a time between then and now."""
+        edge = stored_at(now - self._retention.days * 86400)
+        # the plus keeps the planner on the numbers: the first that fits ends the walk
+        row = self._execute(
+            "SELECT number FROM decisions WHERE +at >= ? AND +at <= ? ORDER BY number LIMIT 1", (edge, stored_at(now))
+        ).fetchone()
+        if row is not None:
+            return int(row[0])
+        (last,) = self._execute("SELECT max(number) FROM decisions WHERE at < ?", (edge,)).fetchone()
+        return (last or 0) + 1
 
     def _sound(self, used: int) -> None:
         over = used >= ALARM * self._retention.quota
@@ -92,7 +115,7 @@ class Keeper:
         refused = self._execute("SELECT count(*) FROM decisions WHERE verdict = 'refused'").fetchone()[0]
         return self._remove("verdict = 'refused'" if refused * 4 > rows else "1")
 
-    def _remove(self, where: str, *parameters: str) -> int:
+    def _remove(self, where: str, *parameters: int) -> int:
         self._execute("BEGIN IMMEDIATE")
         try:
             chosen = f"number IN (SELECT number FROM decisions WHERE {where} ORDER BY number LIMIT {CHUNK})"
@@ -119,4 +142,6 @@ class Keeper:
         self._execute("DELETE FROM failed_tokens WHERE at < ?", (now - FAILED_TOKENS_S,))
         self._execute("DELETE FROM deliveries WHERE taken_at < ?", (now - DELIVERIES_KEPT_S,))
         self._execute("DELETE FROM deliveries WHERE taken_at IS NULL AND claimed_until < ?", (now - 3600,))
-        self._execute("DELETE FROM counts WHERE hour < ?", (stored_at(now - self._retention.days * 86400)[:13],))
+        for table in ("counts", "hours"):
+            edge = stored_at(now - self._retention.days * 86400)[:13]
+            self._execute(f"DELETE FROM {table} WHERE hour < ?", (edge,))

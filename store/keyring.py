@@ -204,6 +204,14 @@ class KeyRing:
         """Changes whenever another connection has changed the file."""
         return int(self.execute("PRAGMA data_version").fetchone()[0])
 
+    def tenants(self) -> int:
+        """How many tenants have a data key."""
+        # a client key with a space is none: the decision log's own key lies under one
+        (count,) = self.execute(
+            "SELECT count(*) FROM data_keys WHERE purpose = 'tenant' AND client_key NOT LIKE ' %'"
+        ).fetchone()
+        return int(count)
+
     def key_ids(self) -> set[str]:
         """The ids of all data keys in force."""
         return {row[0] for row in self.execute("SELECT key_id FROM data_keys")}
@@ -212,7 +220,7 @@ class KeyRing:
         """Rewrites the file and cuts its WAL to nothing, so that no deleted byte is left; False if others were in the
         way for too long, and it has to be done again.
         """
-        return _patiently(self._rewrite)
+        return patiently(self._rewrite)
 
     def _rewrite(self) -> bool:
         self.execute("VACUUM")
@@ -246,7 +254,8 @@ def box_context(master_id: str, half: str) -> bytes:
     return netstrings("deposit box", master_id, half)
 
 
-def _patiently(step: Callable[[], Any]) -> bool:
+def patiently(step: Callable[[], Any]) -> bool:
+    """Whether the step came through before ten seconds were over; it is tried again while the file is busy."""
     # others read for microseconds at a time: a free moment comes
     ends = time.monotonic() + CLEAN_DEADLINE_S
     while time.monotonic() < ends:

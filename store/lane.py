@@ -49,10 +49,12 @@ class Lane(Generic[T, R]):
             self._waiting.extend(gathered)
             self._wake.notify()
 
-    def post(self, item: T) -> None:
-        """Writes `item` too, without anyone waiting for it; not bounded, so for what follows from a write alone."""
+    def post(self, item: T, *, spare: bool = False) -> None:
+        """Writes `item` too, without anyone waiting for it; not bounded, so for what follows from a write alone.
+        `spare`: it may be lost where the queue is full.
+        """
         with self._wake:
-            if not self._closed:
+            if not self._closed and not (spare and len(self._waiting) >= self._bound):
                 self._waiting.append((item, None))
                 self._wake.notify()
 

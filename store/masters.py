@@ -84,11 +84,17 @@ def new_master_key() -> str:
 def write_master_key(path: Path) -> str:
     """A new master key in a new file, 0600 and fsynced; its text. FileExistsError if there is such a file."""
     text = new_master_key()
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(text + "\n")
-        out.flush()
-        os.fsync(out.fileno())
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "w") as out:
+            out.write(text + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        # whole or not at all, also when killed here; never over a file that exists
+        os.link(partial, path)
+    finally:
+        partial.unlink()
     folder = os.open(path.absolute().parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -1,6 +1,8 @@
 """Summaries of the decision log for the report that vendors are measured by; each by an index on time or refusals.
 
-Rows are counted as far as they are kept: accepted ones all are, refused ones as far as there is room.
+Rates come from the counters by the hour, which are exact also under a flood, so that a time counts from its hour on.
+Only how accepted calls were answered is read from their rows, all of which are kept as long as the counters
+are, unless the file's quota takes them.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +14,10 @@ _FAILURE = "SELECT number, decision, at, reason, status, client_key, claimed_cli
 _NAMES = ("decision", "at", "reason", "status", "client_key", "claimed_client_key", "path", "detail")
 _AGENT = "coalesce(json_extract(facts, '$.user_agent'), '')"
 SQL = {
-    "by_status": "SELECT kind, reason, status, count(*) FROM decisions WHERE at >= ? "
-    "AND kind IN (SELECT value FROM json_each(?)) GROUP BY kind, reason, status",
+    "counted": "SELECT kind, reason, sum(counted) FROM hours WHERE hour >= ? "
+    "AND kind IN (SELECT value FROM json_each(?)) GROUP BY kind, reason",
+    "answered_otherwise": "SELECT kind, status, count(*) FROM decisions WHERE at >= ? AND verdict = 'accepted' "
+    "AND status NOT IN (200, 204) AND kind IN (SELECT value FROM json_each(?)) GROUP BY kind, status",
     "active": "SELECT DISTINCT client_key FROM counts WHERE hour >= ? AND verdict = 'accepted' AND counted > 0",
     "last_accepted": "SELECT at FROM decisions WHERE client_key = ? AND client_key <> '' AND verdict = 'accepted' "
     "ORDER BY number DESC LIMIT 1",
@@ -34,8 +38,17 @@ class DecisionMeasures:
         self._execute = execute
 
     def by_status(self, kinds: Sequence[str], since: str) -> list[StatusCount]:
-        """How many kept decisions of these kinds there are by reason and status."""
-        return [StatusCount(*row) for row in self._execute(SQL["by_status"], (since, _listed(kinds)))]
+        """How many decisions of these kinds there were by reason and status, from the beginning of an hour on: the
+        refused ones with status 401 whatever it was, the accepted ones with 200 unless a row says otherwise.
+        """
+        listed, hour = _listed(kinds), since[:13]
+        other = [StatusCount(kind, "", status, times)
+                 for kind, status, times in self._execute(SQL["answered_otherwise"], (hour, listed))]  # fmt: skip
+        found = list(other)
+        for kind, reason, times in self._execute(SQL["counted"], (hour, listed)):
+            told = 0 if reason else sum(one.times for one in other if one.kind == kind)
+            found.append(StatusCount(kind, reason, 401 if reason else 200, max(0, times - told)))
+        return found
 
     def active(self, since: str) -> set[str]:
         """The client keys with an accepted call since a time, by whole hours."""

@@ -5,12 +5,13 @@ machines of many thousand steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tenure.domain.chain import GENESIS, chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, Spend, Spent
 from tenure.domain.tenant import Tenant, evolve
-from tenure.store.codec import decode, encode, storable
+from tenure.store.codec import decode, encode, storable, stored_fields
 from tenure.store.sqlite import utc_now
 
 
@@ -19,6 +20,7 @@ class MemoryLog:
 
     def __init__(self, *, clock: Callable[[], str] = utc_now) -> None:
         self._events: list[Event] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._spent: dict[str, Spend] = {}
         self._clock = clock
 
@@ -34,11 +36,12 @@ class MemoryLog:
         batch = decide()
         for request in batch:
             storable(request)
-        events, spent = list(self._events), dict(self._spent)
+        count, spent = len(self._events), dict(self._spent)
         try:
             return [self._append_one(request) for request in batch]
         except BaseException:
-            self._events, self._spent = events, spent
+            self._spent = spent
+            del self._events[count:], self._rows[count:]
             raise
 
     def _append_one(self, request: Append) -> AppendResult:
@@ -57,7 +60,9 @@ class MemoryLog:
             position + 1, version + 1, str(draft.type), request.app_key, request.client_key, now, *encode(draft),
             draft.token_fingerprint,
         )  # fmt: skip
-        event = decode((*columns, chain_hash(digest, columns)))
+        row = (*columns, chain_hash(digest, columns))
+        event = decode(row)
+        self._rows.append(row)
         self._events.append(event)
         return Appended(event)
 
@@ -111,6 +116,11 @@ class MemoryLog:
             ):
                 limit -= 1
                 yield event
+
+    def stored(self, **chosen: Any) -> Iterator[dict[str, Any]]:
+        """As `read`, each event as its stored columns."""
+        for event in self.read(**chosen):
+            yield stored_fields(self._rows[event.position - 1])
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

@@ -1,14 +1,15 @@
 """How many refusals may be kept as rows: so many at once, then so many a minute, of each reason and of all.
 
 A stranger can be refused any number of times; each is counted, but only what there is room for is kept. The room lies
-in the file, so that all workers share it. Accepted decisions need none.
+in the file, so that all workers share it. Accepted decisions need none, and refusals proved to be a tenant's own have
+room of their own: a stranger cannot crowd out what its owner will ask about.
 """
 
 from tenure.store.tally import Execute
 
 BURST, REFILL = 600.0, 120.0  # of one reason, and a minute
 BURST_ALL, REFILL_ALL = 2000.0, 600.0
-_ALL = ""
+_ALL, _PROVED = "", "proved "
 
 
 class Room:
@@ -19,12 +20,14 @@ class Room:
         self._now = now
         self._left: dict[str, float] = {}
 
-    def take(self, reason: str) -> bool:
-        """Whether one more refusal of this reason may be kept."""
-        if self._of(_ALL, BURST_ALL, REFILL_ALL) < 1 or self._of(reason or "-", BURST, REFILL) < 1:
+    def take(self, reason: str, *, proved: bool = False) -> bool:
+        """Whether one more refusal of this reason may be kept; `proved`: it is known whose call it was."""
+        everybody = _PROVED if proved else _ALL
+        one = f"{everybody}{reason or '-'}"
+        if self._of(everybody, BURST_ALL, REFILL_ALL) < 1 or self._of(one, BURST, REFILL) < 1:
             return False
-        self._left[_ALL] -= 1
-        self._left[reason or "-"] -= 1
+        self._left[everybody] -= 1
+        self._left[one] -= 1
         return True
 
     def write(self) -> None:

@@ -5,6 +5,8 @@ small transactions. Then it is `current` and the old one `former`; both open eve
 its wraps are destroyed, and it opens nothing any more. The log is not touched.
 """
 
+from collections.abc import Callable
+
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing, box_context, check_master, wrap_context
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, new_deposit_box
@@ -73,8 +75,9 @@ class Rotation:
             self._ring.execute("UPDATE master_keys SET state = 'current' WHERE master_id = ?", (new.id,))
             return True
 
-    def retire(self) -> tuple[str, int] | None:
-        """Destroys what the former master wrapped: its id and how many wraps; None if there is no former one.
+    def retire(self, note: Callable[[str], None] = lambda _: None) -> tuple[str, int] | None:
+        """Destroys what the former master wrapped: its id and how many wraps; None if there is no former one. `note`
+        is told the id; nothing is destroyed if it fails.
 
         To be run under the current one; UntrustedStoreError if a key would be lost. Call `clean` after it.
         """
@@ -94,6 +97,7 @@ class Rotation:
             self._take_deposits()
             gone = self._ring.execute("DELETE FROM wrapped_keys WHERE master_id = ?", (former,)).rowcount
             self._ring.execute("DELETE FROM master_keys WHERE master_id = ?", (former,))
+            note(former)
             return former, int(gone)
 
     def _take_deposits(self) -> None:

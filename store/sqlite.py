@@ -17,14 +17,25 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.domain.times import stored
-from tenure.store.codec import COLUMNS, decode, encode, storable
+from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
 from tenure.store.connection import check_permissions, connect, migrate, refuse_missing, schema_of, statements
 from tenure.store.evidence import stored_rows
+from tenure.store.folding import by_tenant
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 
+# the first event of a time, and the last: the least position of the 10,000 next to the edge in the order of times, so
+# that a clock that was set back hides none
+_SINCE = (
+    "SELECT min(position) - 1 FROM "
+    "(SELECT position FROM events WHERE recorded_at >= ? ORDER BY recorded_at LIMIT 10000)"
+)
+_UNTIL = (
+    "SELECT max(position) FROM "
+    "(SELECT position FROM events WHERE recorded_at <= ? ORDER BY recorded_at DESC LIMIT 10000)"
+)
 _KID = "json_extract(proof, '$.kid')"
 
 
@@ -35,15 +46,15 @@ def event_query(
     sql = f"SELECT {_ALL} FROM events WHERE position > ?"
     parameters: list[str] = []
     if since is not None:
-        # where the walk may begin; the clock may have gone back, so the time itself is asked again below. The pluses
-        # keep the planner on the index that fits: it would look for the least position by reading from the first on,
-        sql += " AND position >= (SELECT min(+position) FROM events WHERE recorded_at >= ?)"
+        # one bound, not two: the planner seeks by the first and tries the other on every row behind it. The clock may
+        # have gone back, so the time itself is asked again below; the pluses keep the planner on the index that fits:
+        # it would sort a range of times by position
+        sql = f"SELECT {_ALL} FROM events WHERE position > max(?, ({_SINCE}))"
         parameters.append(since)
     for clause, value in (
         ("client_key = ?", client_key),
         ("type = ?", kind),
         (f"{_KID} = ?", kid),
-        # and sort a range of times by position
         ("+recorded_at >= ?", since),
         ("+recorded_at <= ?", until),
     ):
@@ -101,6 +112,11 @@ class SqliteLog:
         """The connection, for projections read beside the log."""
         connection: Transaction = self._database.conn
         return connection
+
+    @property
+    def database(self) -> Database:
+        """The file behind sqlite-utils, for whoever works on its schema."""
+        return self._database
 
     def close(self) -> None:
         """Closes the connection."""
@@ -211,13 +227,37 @@ class SqliteLog:
         limit: int = -1,
     ) -> Iterator[Event]:
         """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
+        return map(decode, self._rows(client_key, kind, since, until, kid, after, limit))
+
+    def stored(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kid: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[dict[str, Any]]:
+        """As `read`, each event as its stored columns and nothing but them, so that its hash can be made again."""
+        return map(stored_fields, self._rows(client_key, kind, since, until, kid, after, limit))
+
+    def _rows(
+        self, client_key: str | None, kind: str | None, since: str | None, until: str | None, kid: str | None,
+        after: int, limit: int,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         sql, parameters = event_query(client_key, kind, since, until, kid)
-        return map(decode, self._execute(sql, (after, *parameters, limit)))
+        return iter(self._execute(sql, (after, *parameters, limit)))
 
     def kid_tenants(self, kid: str) -> list[str]:
         """The client keys of every tenant that an event proved by this install key belongs to."""
         sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
         return [row[0] for row in self._execute(sql, (kid,))]
+
+    def by_tenant(self) -> Iterator[Event]:
+        """Every event tenant by tenant, each held to the chain, without proof and changes. `folding.by_tenant`."""
+        return by_tenant(self.connection)
 
     def stored_rows(self) -> Iterator[tuple[bytes, ...]]:
         """Every event's columns and hash as the bytes that are stored, by position."""
@@ -233,5 +273,5 @@ class SqliteLog:
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""
-        row = self._execute("SELECT max(position) FROM events WHERE recorded_at <= ?", (time,)).fetchone()
+        row = self._execute(_UNTIL, (time,)).fetchone()
         return int(row[0] or 0)

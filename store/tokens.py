@@ -1,11 +1,14 @@
 """API tokens: shown once, stored as a digest, compared in constant time, with scopes and an end.
 
-A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie in `keys.db`.
+A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie in `keys.db`. A login code opens
+the console once, within ten minutes, in a token's name: for a link that is printed on a terminal.
 """
 
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +17,7 @@ from tenure.domain.times import stored
 from tenure.store.keyring import open_keys
 from tenure.store.sqlite import utc_now
 
+LOGIN_CODE_MINUTES = 10
 SCOPES = ("audit", "replay", "operate", "sign")
 
 
@@ -38,6 +42,17 @@ class ApiTokens:
     def close(self) -> None:
         """Closes the key file."""
         self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: what is created within is there only if nothing within fails."""
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            self._execute("ROLLBACK")
+            raise
 
     def create(self, name: str, scopes: tuple[str, ...], days: int) -> tuple[str, ApiToken]:
         """A new token and its entry, or ValueError if the name is taken."""
@@ -72,6 +87,28 @@ class ApiTokens:
             return None
         return tuple(row[1].split())
 
+    def scopes_of_name(self, name: str) -> tuple[str, ...] | None:
+        """The scopes of the token of this name if it is in force, else None. Names are never used again."""
+        row = self._execute(
+            "SELECT scopes FROM api_tokens WHERE name = ? AND revoked_at = '' AND expires_at > ?", (name, utc_now())
+        ).fetchone()
+        return tuple(row[0].split()) if row else None
+
+    def login_code(self, name: str) -> str:
+        """A new code that logs in once in the name of a token."""
+        code = secrets.token_urlsafe(24)
+        ends = stored(datetime.now(UTC) + timedelta(minutes=LOGIN_CODE_MINUTES))
+        self._execute("DELETE FROM login_codes WHERE expires_at < ?", (utc_now(),))
+        self._execute("INSERT INTO login_codes VALUES (?, ?, ?)", (_digest(code), name, ends))
+        return code
+
+    def redeem(self, code: str) -> str:
+        """The name a login code stands for, and the end of that code; empty if there is none (any more)."""
+        row = self._execute(
+            "DELETE FROM login_codes WHERE digest = ? AND expires_at > ? RETURNING name", (_digest(code), utc_now())
+        ).fetchall()
+        return str(row[0][0]) if row else ""
+
     def name_of(self, token: str) -> str:
         """The name of a token, in force or not; empty if it is unknown."""
         row = self._execute("SELECT name FROM api_tokens WHERE digest = ?", (_digest(token),)).fetchone()
@@ -79,4 +116,4 @@ class ApiTokens:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

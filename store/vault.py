@@ -136,6 +136,10 @@ class Vault:
         """A keyed hash of the secret, 16 hex digits."""
         return hmac.digest(self._key(app_key, client_key).mark, secret, "sha256").hex()[:16]
 
+    def derived(self, app_key: str, client_key: str, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose, from the same data key."""
+        return hmac.digest(self._key(app_key, client_key).mark, netstrings("derived key", purpose), "sha256")
+
 
 def key_id_of(sealed: str) -> str:
     """The id of the data key a text was sealed under; empty if it is no sealed text."""

@@ -3,7 +3,8 @@
 The order: under the log's lock (nobody appends meanwhile) the key is marked and destroyed in `keys.db`, that file is
 rewritten and its WAL cut, then `erased` is appended. The vault, not the log, is the authority on who is forgotten: what
 was left half done, and what a log restored from before an erasure brings back, is erased again from the marks
-(`reapply`) before the service is ready.
+(`reapply`) before the service is ready. What is personal in the tenant's decisions goes last, from the marks again
+(`clear`): of those made before the mark, because whoever returns has decisions anew.
 
 Only an uninstalled tenant is due, and only an uninstalled one is erased by hand, unless it is said otherwise: the
 deletion of a site sends no event, so a tenant that is long gone may still stand as installed.
@@ -12,13 +13,16 @@ deletion of a site sends no event, so a tenant that is long gone may still stand
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tenure.domain.events import Draft, Erased, EventType
 from tenure.domain.ports import Append, Appended
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
+from tenure.domain.times import stored
 from tenure.projections import tenants
 from tenure.projections.security_context import current
+from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import Erasure, KeyRing
 from tenure.store.vault import key_id_of
 from tenure.stores import Log
@@ -107,11 +111,35 @@ def reapply(log: Log, ring: KeyRing, after: int = 0) -> tuple[list[Forgotten], i
     return found, last
 
 
+def clear(decisions: SqliteDecisions, ring: KeyRing, after: int = 0) -> bool:
+    """Takes what is personal out of the decisions that erased tenants (marked from number `after` on) had until then;
+    False if it is done but not every byte of it is overwritten yet.
+    """
+    oldest = decisions.oldest()
+    marks = [mark for mark in ring.erasures(after) if oldest and mark.erased_at >= oldest]
+    for mark in marks:
+        decisions.forget(mark.client_key, mark.erased_at)
+    return not marks or decisions.clean()
+
+
+def clear_now(path: Path, client_keys: Sequence[str]) -> bool:
+    """As `clear`, of tenants erased this moment: all their decisions, whatever time they bear."""
+    if not client_keys or not path.exists():
+        return True
+    decisions = SqliteDecisions(path)
+    try:
+        for client_key in client_keys:
+            decisions.forget(client_key)
+        return decisions.clean()
+    finally:
+        decisions.close()
+
+
 def due(log: Log, days: int, app_key: str | None = None, now: datetime | None = None) -> list[Tenant]:
     """The tenants that uninstalled longer ago than `days`; none if `days` is 0."""
     if not days:
         return []
-    before = ((now or datetime.now(UTC)) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    before = stored((now or datetime.now(UTC)) - timedelta(days=days))
     return [
         tenant
         for tenant in tenants.uninstalled_before(log.connection, before)

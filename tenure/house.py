@@ -17,15 +17,16 @@ from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 from tenure.housekeeping import Housekeeping
 from tenure.projections import tenants
+from tenure.projections.clock import ClockWatch
 from tenure.settings import KeySettings, Settings
 from tenure.store.decisions import DecisionLane, SqliteDecisions
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
-from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner
+from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend, last_signed
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
 from tenure.store.veil import Veil
-from tenure.stores import Log, events_of, log_of
+from tenure.stores import Log, database_errors, events_of, log_of
 
 HEAD_S = 5.0
 
@@ -50,6 +51,7 @@ class House:
     """The parts of one worker, made and ended with it."""
 
     def __init__(self, settings: Settings) -> None:
+        self._keys = settings.beside("keys")
         self.events = events_of(settings)
         self._app_key = settings.app_key
         self.vault = open_vault(settings)
@@ -62,7 +64,10 @@ class House:
             settings.beside("decisions"), Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
         )
         self.marks = Veil(self.vault, settings.app_key)
-        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full)
+        watched = log_of(settings)
+        self._watch, self._doubted = ClockWatch(watched), False
+        self._shown_watch: ClockWatch | None = None
+        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed)
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
         signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
@@ -74,7 +79,7 @@ class House:
         self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self._readers = (self.vault, self.tokens, self.reads, self.audit_log, self.audit_reads, self.events)
         self.audit: Audit | None = None
-        self._writers = (key_writer, veil_vault, signer, signed)
+        self._writers = (key_writer, veil_vault, signer, signed, watched)
 
     async def ensure_key(self, app_key: str, client_key: str) -> None:
         """`lifecycle.Keys`."""
@@ -106,12 +111,39 @@ class House:
             self.vault.refresh()
 
     async def problems(self) -> list[str]:
-        """`app.Readiness`: the store answers and the projection is at the head (both move in one transaction)."""
+        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), and that
+        head can be signed.
+        """
+        last = last_signed(self._keys)
         try:
-            at_head = await self.events.ask(_at_head)
+            found: list[str] = await self.events.ask(lambda log: _not_ready(log, last))
         except OursError:
             return ["the store does not answer"]
-        return [] if at_head else ["the log's head is not at its last event"]
+        return found
+
+    async def notices(self) -> list[str]:
+        """What an operator should look at, though calls are answered."""
+        try:
+            problem = await self.events.ask(self._in_doubt)
+        except OursError:
+            return []
+        return [f"{problem}: nobody is erased and no decision removed for its age"] if problem else []
+
+    def _in_doubt(self, log: Log) -> str:
+        # on the thread and the connection of the other questions, so it has a watch of its own
+        self._shown_watch = self._shown_watch or ClockWatch(log)
+        return self._shown_watch.problem()
+
+    def _believed(self) -> bool:
+        unknown: tuple[type[Exception], ...] = (*database_errors(), OSError)
+        try:
+            problem = self._watch.problem()
+        except unknown:
+            return False  # nothing is known of the log: what cannot be undone waits
+        if problem and not self._doubted:
+            log.error("the clock is in doubt", why=problem, held="erasures, removal of old decisions")
+        self._doubted = bool(problem)
+        return not problem
 
     async def position(self) -> int:
         """The position of the log's last event."""
@@ -153,10 +185,12 @@ class House:
             part.close()
 
 
-def _at_head(log: Log) -> bool:
+def _not_ready(log: Log, last: SignedHead | None) -> list[str]:
     position, _ = log.head()
     row = log.connection.execute("SELECT max(position) FROM events").fetchone()
-    return bool((row[0] or 0) == position)
+    found = [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+    unsigned = does_not_extend(log, last.position, last.hash) if last is not None else ""
+    return [*found, f"{unsigned} (tenure log verify)"] if unsigned else found
 
 
 def _key_maker(vault: Vault) -> Any:

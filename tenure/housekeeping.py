@@ -1,7 +1,8 @@
 """What the service does by itself, in one worker of all: forget what is due, vouch for decisions, sign the head.
 
+- Every 5 seconds: tenants whose calls stop passing are told (`tenure.alarms`; ALARM_URL by `tenure.posting`).
 - Every minute: erasures that were left half done are completed.
-- At the start and every day: tenants uninstalled longer than ERASE_AFTER_DAYS are erased.
+- At the start and every day: tenants uninstalled longer than ERASE_AFTER_DAYS are erased, if the clock may be believed.
 - Every hour: an `operator.decisions` event with count and digest of the decisions since the last one.
 - Every HEAD_EVERY_MINUTES: the head is signed, written to HEAD_FILE and posted to HEAD_URL where those are set.
 
@@ -13,7 +14,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,20 @@ import httpx
 import structlog
 
 from tenure import operators
+from tenure.alarms import Alarms
 from tenure.domain.events import OPERATOR, OPERATORS, Operated
-from tenure.forgetting import due, forget, reapply
+from tenure.forgetting import clear, due, forget, reapply
+from tenure.posting import Poster
+from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings
-from tenure.store.decision_digest import DecisionDigests, Span, id_at
+from tenure.store.decision_digest import DecisionDigests, Span
+from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.stores import Log, log_of
 
-TICK_S = 60.0
+TICK_S = 5.0
+MINUTE_S = 60.0
 DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
 SETTLED_S = 60.0  # a call is answered, and its decision stored, well within this
@@ -37,6 +44,10 @@ DECISIONS = "decisions"
 ERASED_AT_ONCE = 100
 
 log = structlog.get_logger()
+
+
+class ImplausibleClockError(Exception):
+    """The clock may have jumped: nobody is due by it."""
 
 
 class Lease:
@@ -59,54 +70,74 @@ class Lease:
 
 
 class Housekeeping:
-    """A thread with connections of its own. `clock` gives Unix seconds."""
+    """A thread with connections of its own. `clock` gives Unix seconds, `steady` seconds that only count on."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._steady = steady
         self._lease = Lease(Path(f"{settings.log_path}-lease"))
         self._stop = threading.Event()
+        self._holding = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._log = log_of(settings, read_only=False)
+        self._watch = ClockWatch(self._log, clock, steady)
         self._ring = KeyRing(settings.beside("keys"))
         self._signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
         self._digests = DecisionDigests(settings.beside("decisions"))
+        self._alarms = Alarms(settings, clock)
+        self._poster: Poster | None = None
+        if settings.alarm_url is not None:
+            self._poster = Poster(settings.beside("decisions"), settings.alarm_url, self._holding.is_set)
+        self._decisions = SqliteDecisions(settings.beside("decisions"))
         self._last_mark = 0
+        self._cleared, _ = self._ring.generation()
+        self._last_number: int | None = None
         self._done: dict[str, float] = {}
 
     def start(self) -> None:
         """Begins."""
         self._thread.start()
+        if self._poster is not None:
+            self._poster.start()
 
     def stop(self) -> None:
         """Ends after the step under way."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        if self._poster is not None:
+            self._poster.stop()
         self._lease.close()
-        for part in (self._log, self._ring, self._signer, self._digests):
+        for part in (self._log, self._ring, self._signer, self._digests, self._decisions, self._alarms):
             part.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._lease.take():
+                self._holding.set()
                 self.tick()
             self._stop.wait(TICK_S)
 
     def tick(self) -> None:
         """Does what is due now; what fails is logged and tried again when it is due again."""
-        self._step("complete erasures", 0, self._complete)
+        self._step("look for alarms", 0, self._alarms.round)
+        self._step("complete erasures", MINUTE_S, self._complete)
         self._step("erase", DAY_S, self._erase)
-        self._step("count decisions", 0, self._count)
+        self._step("count decisions", MINUTE_S, self._count)
         self._step("sign head", self._settings.head_every_minutes * 60.0, self._sign)
 
-    def _step(self, name: str, every: float, step: Callable[[], None]) -> None:
-        now = self._clock()
-        if self._stop.is_set() or (every and now < self._done.get(name, 0.0) + every):
+    def _step(self, name: str, every: float, step: Callable[[], object]) -> None:
+        now = self._steady()
+        if self._stop.is_set() or (every and name in self._done and now < self._done[name] + every):
             return
         self._done[name] = now
         try:
             step()
+        except ImplausibleClockError as error:
+            log.error("nobody erased", why=str(error), next="check the clock; by hand: tenure erase --due")
         except HeadRefusedError as error:
             log.error("head not signed", why=str(error), next="tenure log verify")
         except Exception as error:
@@ -116,23 +147,38 @@ class Housekeeping:
         found, self._last_mark = reapply(self._log, self._ring, self._last_mark)
         for one in found:
             log.warning("erasure completed", client_key=one.client_key, position=one.position)
+        # once more of whoever was erased by hand meanwhile: a decision may have been under way
+        if clear(self._decisions, self._ring, self._cleared):
+            self._cleared = self._last_mark
 
     def _erase(self) -> None:
         days = self._settings.erase_after_days
         _, origin = operators.who()
         why = f"uninstalled for more than {days} days"
-        chosen = due(self._log, days, self._settings.app_key)
+        chosen = due(self._log, days, self._settings.app_key, datetime.fromtimestamp(self._clock(), UTC))
+        why_not = self._watch.problem() if chosen else ""
+        if why_not:
+            raise ImplausibleClockError(why_not)
         while chosen and not self._stop.is_set():
             some, chosen = chosen[:ERASED_AT_ONCE], chosen[ERASED_AT_ONCE:]
-            for one in forget(self._log, self._ring, some, by="tenure", origin=origin, why=why):
+            found = forget(self._log, self._ring, some, by="tenure", origin=origin, why=why)
+            for one in found:
+                self._decisions.forget(one.client_key)
                 log.info("erased", client_key=one.client_key, position=one.position, why=why)
 
     def _count(self) -> None:
         now, last = self._clock(), last_count(self._log)
-        after = last.until if last else ""
-        if last and id_at(now - HOUR_S - SETTLED_S) < after:
+        # what was not there at the step before is not settled, whatever the clock says
+        number, seen = self._digests.last_number(), self._last_number
+        self._last_number = number
+        if last is not None and abs(now - last.at) < HOUR_S:
             return
-        span = self._digests.span(after, id_at(now - SETTLED_S))
+        # a file that is younger than the log is counted from its beginning
+        after = last.span.until if last is not None and last.span.until <= number else 0
+        until = min(self._digests.settled(now, SETTLED_S), number if seen is None else seen)
+        if until <= after:
+            return
+        span = self._digests.span(after, until)
         if span.count:
             operators.note(self._log, self._settings.app_key, DECISIONS, **asdict(span))
 
@@ -155,12 +201,20 @@ def span_of(particulars: dict[str, Any]) -> Span:
     return Span(**{name: given[name] for name in Span.__dataclass_fields__})
 
 
-def last_count(events: Log) -> Span | None:
-    """The span of the last `operator.decisions` event."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A span, and when (Unix seconds) it was counted."""
+
+    span: Span
+    at: float
+
+
+def last_count(events: Log) -> Counted | None:
+    """What the last `operator.decisions` event says."""
     found = None
     for event in events.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS):
         if isinstance(event.data, Operated):
-            found = span_of(event.data.particulars)
+            found = Counted(span_of(event.data.particulars), datetime.fromisoformat(event.recorded_at).timestamp())
     return found
 
 

@@ -76,6 +76,9 @@ def configure(level: int = logging.INFO) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_OneLine())
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.ERROR
+    )  # a warning for each bit of garbage is a stranger's to ask
     logging.raiseExceptions = False  # logging's own report of a line that failed would print a traceback
     logging.captureWarnings(True)
     warnings.simplefilter("default")

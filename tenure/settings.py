@@ -146,6 +146,7 @@ class Settings(KeySettings):
     head_file: Path | None = None
     head_url: str | None = None
     head_every_minutes: int = Field(60, ge=1)
+    alarm_url: str | None = None
     store_account_ids: Switch = False
     webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
     decisions_days: int = Field(90, ge=1)
@@ -182,6 +183,16 @@ class Settings(KeySettings):
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or parts.query:
                 raise ValueError("an http or https URL of host and path")
+        return value
+
+    @field_validator("alarm_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        # a query is allowed: many such addresses carry their key in it
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or parts.fragment:
+                raise ValueError("an http or https URL")
         return value
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from pysqlite3 import DatabaseError
 
+from tenure.domain.events import Event
 from tenure.domain.ports import Append, AppendResult, Contexts, EventLog, Spend, Transaction
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, current_of, schema
 from tenure.settings import SettingsError, StoreSettings
@@ -18,6 +19,8 @@ class Log(EventLog, Protocol):
 
     @property
     def connection(self) -> Transaction: ...
+
+    def by_tenant(self) -> Iterator[Event]: ...
 
     def stored_rows(self) -> Iterator[tuple[bytes, ...]]: ...
 
@@ -100,6 +103,22 @@ def events_of(settings: StoreSettings) -> Events:
     return made
 
 
+def is_there(settings: StoreSettings) -> bool:
+    """Whether there is a log, though it may be empty."""
+    if not settings.on_postgres:
+        return settings.log_path.exists() and settings.log_path.stat().st_size > 0
+    log, _ = _postgres(settings.database_url)
+    made: Log = log.PostgresLog(settings.database_url, read_only=True)
+    try:
+        return _holds_a_log(made)
+    finally:
+        made.close()
+
+
+def _holds_a_log(log: Log) -> bool:
+    return log.connection.execute("SELECT to_regclass('log_head')").fetchone()[0] is not None
+
+
 def prepare_log(settings: StoreSettings) -> None:
     """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is."""
     if settings.on_postgres:
@@ -116,7 +135,7 @@ def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
         return SqliteLog(settings.log_path, projectors, read_only=read_only)
     log, _ = _postgres(settings.database_url)
     made: Log = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
-    if made.connection.execute("SELECT to_regclass('log_head')").fetchone()[0] is None:
+    if not _holds_a_log(made):
         made.close()
         raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log; `tenure serve` makes it")
     return made

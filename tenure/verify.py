@@ -20,6 +20,7 @@ from tenure.settings import KeySettings, SettingsError
 from tenure.store.connection import UntrustedStoreError, check_permissions
 from tenure.store.decision_digest import DecisionDigests
 from tenure.store.evidence import UnreadableError, exported_rows
+from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
 from tenure.stores import Log, damage, database_errors, log_of, sentence_of
@@ -107,6 +108,8 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
             _besides(found, log, settings.beside("decisions"))
         except damage() as error:
             found.problems.append(f"the store cannot be read whole: {sentence_of(error)}")
+        except BrokenChainError as error:
+            found.walk.fail(error.position, f"the chain does not hold at position {error.position}")
         except Exception as error:
             if isinstance(error, database_errors()):
                 raise  # the database went away: nothing is known of the log
@@ -162,7 +165,7 @@ def _besides(found: Findings, log: Log, decisions: Path) -> None:
         found.problems.append(f"the triggers {', '.join(gone)} are gone or changed")
     row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
     found.app_key = row[0] if row else ""
-    found.problems += differences(log.connection, log.read())
+    found.problems += differences(log.connection, log.by_tenant())
     counted = [
         span_of(event.data.particulars)
         for event in log.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS)

@@ -3,6 +3,7 @@
 `prepare` makes or migrates the store once, before any worker; `build` gives each worker its application.
 """
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
+from tenure.api.console.app import Condition, Console
+from tenure.api.console.session import Sessions
 from tenure.api.evidence import Witness
 from tenure.api.forward_auth import ForwardAuth
 from tenure.api.gate import Gate
@@ -23,15 +26,17 @@ from tenure.api.signing import Access, Signing
 from tenure.api.webhooks import Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
-from tenure.forgetting import reapply, unkeyed
+from tenure.forgetting import clear, reapply, unkeyed
 from tenure.house import House, open_vault, retention
+from tenure.lost import check_nothing_was_lost
 from tenure.operators import note
 from tenure.projections import tenants
 from tenure.projections.archive import Archive
 from tenure.settings import Settings, SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import open_decisions
+from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.keyring import KeyRing
+from tenure.store.veil import DECISIONS
 from tenure.stores import Log, log_of, prepare_log
 from tenure.trust import limits, widened
 
@@ -40,19 +45,22 @@ INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 
 def prepare(settings: Settings) -> None:
     """Makes or migrates the store and applies every mark of erasure; UntrustedStoreError if it cannot be trusted."""
+    check_nothing_was_lost(settings)
     prepare_log(settings)
     open_decisions(settings.beside("decisions"))
     _check_keys_are_there(settings)
     open_vault(settings).close()
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
+    decisions = SqliteDecisions(settings.beside("decisions"))
     try:
         reapply(log, ring)
+        clear(decisions, ring)
         lost = unkeyed(log, ring)
         if lost:
             raise UntrustedStoreError(_lost(settings, len(lost)))
     finally:
-        log.close()
-        ring.close()
+        for part in (log, ring, decisions):
+            part.close()
 
 
 def _check_keys_are_there(settings: Settings) -> None:
@@ -92,9 +100,10 @@ def open_writer(settings: StoreSettings) -> Log:
 def build(settings: Settings) -> App:
     """The application of one worker."""
     house = House(settings)
+    witness = Witness(settings.digest(), settings.trusted_proxies, settings.base_path)
     recorder = Recorder(
         house.decisions,
-        Witness(settings.digest(), settings.trusted_proxies, settings.base_path),
+        witness,
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
@@ -115,6 +124,7 @@ def build(settings: Settings) -> App:
             keys=house,
             install_keys=house.install_keys,
             recorder=recorder,
+            caller=witness.caller,
         )
     )
     webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
@@ -129,7 +139,14 @@ def build(settings: Settings) -> App:
 
 
 def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) -> Listener:
-    access = Access(house.tokens, house)
+    async def notices() -> list[str]:
+        return [*widened(settings), *limits(settings), *await house.notices()]
+
+    async def condition() -> Condition:
+        found, noticed = await asyncio.gather(house.problems(), notices())
+        return Condition(tuple(found), tuple(noticed), settings.digest(), retention(settings).quota)
+
+    access = Access(house.tokens, house, settings.app_key)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(
@@ -140,21 +157,28 @@ def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) 
         time.time,
     )
     metrics = Metrics(
-        access, house.reads, house.position, quota=retention(settings).quota, version=__version__,
+        access, recorder, house.reads, house.position, quota=retention(settings).quota, version=__version__,
         settings=settings.digest(),
     )  # fmt: skip
     house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))
+    console = Console(
+        access, recorder, audit, Sessions(house.vault.derived(settings.app_key, DECISIONS, "console"), time.time),
+        house.marks.mark,
+        condition,
+    )  # fmt: skip
     return Listener(
         {
             "/forward-auth": Route(forward_auth.handle, (), "forward-auth"),
             "/sign": Route(signing.handle, kind="sign"),
-            "/metrics": Route(metrics.handle, ("GET", "HEAD")),
+            "/metrics": Route(metrics.handle, ("GET", "HEAD"), "audit"),
             "/audit/head": Route(head.handle, ("GET", "HEAD"), "audit"),
-            "/readyz": Route(readyz(house, [*widened(settings), *limits(settings)]), ("GET", "HEAD")),
+            "/readyz": Route(readyz(house, notices), ("GET", "HEAD")),
             "/openapi.json": Route(openapi, ("GET", "HEAD")),
         },
-        "/audit/",
-        Route(audit.handle, ("GET", "HEAD"), "audit"),
+        {
+            "/audit/": Route(audit.handle, ("GET", "HEAD"), "audit"),
+            "/console/": Route(console.handle, ("GET", "HEAD", "POST"), "audit"),
+        },
     )
 
 
@@ -173,7 +197,7 @@ def _public(settings: Settings, lifecycle: Lifecycle, webhooks: Webhooks) -> Lis
         routes[settings.base_path + "/atlassian-connect.json"] = Route(descriptor(raw), ("GET", "HEAD"))
     hooks = settings.base_path + settings.webhooks_path
     routes[hooks] = Route(webhooks.handle, kind="webhook")
-    return Listener(routes, f"{hooks}/", routes[hooks])
+    return Listener(routes, {f"{hooks}/": routes[hooks]})
 
 
 def read_descriptor(settings: Settings) -> bytes:

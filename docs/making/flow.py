@@ -1,6 +1,6 @@
 """Which way a call takes through Tenure: the picture of the README."""
 
-from making.svg import Canvas
+from tenure.projections.svg import Canvas
 
 
 def picture() -> str:

@@ -6,11 +6,11 @@ arrow the table has and the paper has no place for is an error, so the picture c
 
 from collections import defaultdict
 
-from making.svg import Canvas
 from tenure.domain.callbacks import Callback
 from tenure.domain.events import Data, Erased, Event, EventType, Installed, Reinstated, Switched
 from tenure.domain.lifecycle import TABLE, Outcome, Proof, look_up
 from tenure.domain.tenant import Standing, Tenant, evolve, standing
+from tenure.projections.svg import Canvas
 
 ERASED = "erased"
 PROOFS = {Proof.RS256: "RS256, Atlassian's key", Proof.HS256: "HS256, stored secret", Proof.NONE: "no token"}

@@ -32,11 +32,13 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
 
 def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
-    """The menu: one entry for each kind, the pages in the order of their names."""
+    """The menu: one entry for each kind, the pages in the order in which the map (docs/README.md) names them."""
     docs = ROOT / "docs"
+    mapped = [found[3] for found in _LINK.finditer((docs / "README.md").read_text())]
     menu: list[Any] = [{"Docs": "README.md"}]
     for title, folder in KINDS.items():
-        pages = sorted(path.relative_to(docs).as_posix() for path in (docs / folder).rglob("*.md"))
+        names = (path.relative_to(docs).as_posix() for path in (docs / folder).rglob("*.md"))
+        pages = sorted(names, key=lambda name: mapped.index(name) if name in mapped else len(mapped))
         if pages:
             menu.append({title: pages})
     config.nav = [*menu, {"Project": list(TOP.values())}]

@@ -19,7 +19,8 @@ from psycopg.pq import TransactionStatus
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
-from tenure.store.codec import COLUMNS, decode, encode, storable
+from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
+from tenure.store.postgres.folding import by_tenant
 from tenure.store.postgres.migrations import check_guards, migrate, missing_guards
 from tenure.store.postgres.session import Session
 from tenure.store.sqlite import utc_now
@@ -62,6 +63,19 @@ def _writing(events: int, spending: int) -> str:
     spend = f"INSERT INTO spent_tokens {_rows(spending, 6)}" if spending else ""
     append = f"INSERT INTO events ({_ALL}) {_rows(events, len(COLUMNS) + 1)}" if events else ""
     return f"WITH spending AS ({spend}) {append}" if spend and append else spend or append
+
+
+def _given(
+    client_key: str | None, kind: str | None, since: str | None, until: str | None, kid: str | None
+) -> dict[str, Any]:
+    return _without_none({
+        "client_key = ?": client_key, "type = ?": kind, f"{_KID} = ?": kid, "recorded_at >= ?": since,
+        "recorded_at <= ?": until,
+    })  # fmt: skip
+
+
+def _without_none(wanted: dict[str, Any]) -> dict[str, Any]:
+    return {clause: value for clause, value in wanted.items() if value is not None}
 
 
 def _lock(connection: Connection[tuple[Any, ...]]) -> "_Batch":
@@ -210,7 +224,8 @@ class PostgresLog:
 
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""
-        return self._paged({"app_key = ?": app_key, "client_key = ?": client_key, "position <= ?": until}, 0, -1)
+        given = {"app_key = ?": app_key, "client_key = ?": client_key, "position <= ?": until}
+        return map(decode, self._rows(_without_none(given), 0, -1))
 
     def read(
         self,
@@ -224,15 +239,21 @@ class PostgresLog:
         limit: int = -1,
     ) -> Iterator[Event]:
         """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
-        wanted = {
-            "client_key = ?": client_key, "type = ?": kind, f"{_KID} = ?": kid, "recorded_at >= ?": since,
-            "recorded_at <= ?": until,
-        }  # fmt: skip
-        return self._paged(wanted, after, limit)
+        return map(decode, self._rows(_given(client_key, kind, since, until, kid), after, limit))
 
-    def _paged(self, wanted: dict[str, Any], after: int, limit: int) -> Iterator[Event]:
-        given = {clause: value for clause, value in wanted.items() if value is not None}
-        return map(decode, self._rows(given, after, limit))
+    def stored(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kid: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[dict[str, Any]]:
+        """As `read`, each event as its stored columns and nothing but them, so that its hash can be made again."""
+        return map(stored_fields, self._rows(_given(client_key, kind, since, until, kid), after, limit))
 
     def _rows(self, given: dict[str, Any], after: int, limit: int) -> Iterator[tuple[Any, ...]]:
         # by pages: a client holds a whole result in memory, and the log may be long
@@ -247,6 +268,10 @@ class PostgresLog:
             if len(rows) < size:
                 return
             after, limit = rows[-1][0], limit - size if limit > 0 else limit
+
+    def by_tenant(self) -> Iterator[Event]:
+        """Every event tenant by tenant, each held to the chain, without proof and changes."""
+        return by_tenant(self.session)
 
     def stored_rows(self) -> Iterator[tuple[bytes, ...]]:
         """Every event's columns and hash as the bytes that are hashed, by position."""

@@ -41,6 +41,26 @@ CREATE TABLE counts (
     kept INTEGER NOT NULL,
     PRIMARY KEY (hour, client_key, kind, verdict, reason)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX counts_tenant ON counts (client_key) WHERE client_key <> '';
+
+-- the same for all tenants together, so that a question for all of them reads few rows
+CREATE TABLE hours (
+    hour TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    counted INTEGER NOT NULL,
+    kept INTEGER NOT NULL,
+    PRIMARY KEY (hour, kind, verdict, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER counts_first AFTER INSERT ON counts BEGIN
+    INSERT INTO hours VALUES (NEW.hour, NEW.kind, NEW.verdict, NEW.reason, NEW.counted, NEW.kept)
+    ON CONFLICT DO UPDATE SET counted = counted + NEW.counted, kept = kept + NEW.kept;
+END;
+CREATE TRIGGER counts_more AFTER UPDATE ON counts BEGIN
+    UPDATE hours SET counted = counted + NEW.counted - OLD.counted, kept = kept + NEW.kept - OLD.kept
+    WHERE hour = NEW.hour AND kind = NEW.kind AND verdict = NEW.verdict AND reason = NEW.reason;
+END;
 
 -- for ever, only growing: what /metrics shows. withdrawn: counted here, but answered otherwise (and counted there too)
 CREATE TABLE totals (
@@ -91,3 +111,36 @@ CREATE TABLE failed_tokens (
 ) STRICT;
 CREATE INDEX failed_tokens_address ON failed_tokens (address_mark, at);
 CREATE INDEX failed_tokens_at ON failed_tokens (at);
+
+-- what the service said unasked: an item when an alarm is raised and one when it ends; open: raised and not ended.
+-- due: when the item is to be posted (again); null: nothing to post
+CREATE TABLE alarms (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    alarm TEXT NOT NULL,
+    state TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    at TEXT NOT NULL,
+    client_key TEXT NOT NULL,
+    item TEXT NOT NULL,
+    began INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    due REAL,
+    attempts INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX alarms_open ON alarms (client_key) WHERE open = 1;
+CREATE INDEX alarms_tenant ON alarms (client_key);
+CREATE INDEX alarms_at ON alarms (at);
+CREATE INDEX alarms_due ON alarms (due) WHERE due IS NOT NULL;
+
+CREATE TABLE alarm_totals (
+    kind TEXT PRIMARY KEY,
+    raised INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- tenants that may be in trouble, and how far both logs were looked at: one row
+CREATE TABLE alarm_watch (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    watches TEXT NOT NULL
+) STRICT;

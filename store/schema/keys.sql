@@ -54,3 +54,10 @@ CREATE TABLE api_tokens (
     expires_at TEXT NOT NULL,
     revoked_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- spent codes are deleted
+CREATE TABLE login_codes (
+    digest TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

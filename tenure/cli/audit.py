@@ -9,14 +9,22 @@ import typer
 from tenure.cli.follow import follow as follow_rows
 from tenure.cli.output import emit, fail, moment, reading, table
 from tenure.domain.events import Event
+from tenure.domain.questions import MAX_POSITION
 from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
 from tenure.projections.security_context import as_of
 from tenure.projections.shown import event_fields, tenant_fields
 from tenure.stores import Log
 
-MAX_POSITION = (1 << 63) - 1
 _COLUMNS = ("position", "recorded_at", "type", "client_key", "version", "why")
+
+
+def not_empty(name: str | None) -> str | None:
+    """A name as given; an empty one (an unset variable in a script) would mean everybody: exit 2."""
+    if name == "":
+        raise fail("--tenant is empty; leave it out for all tenants", 2)
+    return name
+
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 At = Annotated[str | None, typer.Option("--at", help="As of a time: ISO 8601 with zone, or an age such as 12h.")]
@@ -74,7 +82,7 @@ def tenant_show(name: TenantName, at: At = None, position: Position = None, as_j
 
 
 def events(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", callback=not_empty, help="Only this tenant's.")] = None,
     kind: Annotated[str | None, typer.Option("--type", help="Only this type: installed, enabled, …")] = None,
     since: Annotated[str | None, typer.Option(help="From this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this time.")] = None,
@@ -88,7 +96,7 @@ def events(
     with reading() as log:
         asked = partial(
             log.read, client_key=one_tenant(log, tenant).client_key if tenant else None, kind=kind, kid=kid,
-            since=moment(since) if since else None, until=moment(until) if until else None,
+            since=moment(since) if since is not None else None, until=moment(until) if until is not None else None,
         )  # fmt: skip
         if follow:
             start = log.head()[0] if after is None else after

@@ -7,7 +7,8 @@ import typer
 
 from tenure import operators
 from tenure.cli.audit import Json
-from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.cli.output import emit, fail, guarded, settings_of, undone
+from tenure.domain.chain import Walk
 from tenure.settings import OperatorSettings
 from tenure.store.backup import copy_log
 from tenure.wiring import open_writer
@@ -27,15 +28,20 @@ def backup(
             copied = copy_log(settings.log_path, file)
         except FileExistsError as error:
             raise fail(str(error), 2) from None
-        log = open_writer(settings)
-        try:
-            app_key = operators.app_key_of(log, settings.app_key)
-            if app_key:
-                operators.note(log, app_key, "backup", file=file.name, position=copied.position, hash=copied.hash)
-        finally:
-            log.close()
+        with undone(file):
+            _note(settings, file.name, copied)
     found = {"file": str(file), "events": copied.events, "position": copied.position, "hash": copied.hash}
     if as_json:
         emit(found, True)
     else:
         typer.echo(f"wrote {file}: {copied.events} events, whole up to position {copied.position} (not the keys)")
+
+
+def _note(settings: OperatorSettings, name: str, copied: Walk) -> None:
+    log = open_writer(settings)
+    try:
+        app_key = operators.app_key_of(log, settings.app_key)
+        if app_key:
+            operators.note(log, app_key, "backup", file=name, position=copied.position, hash=copied.hash)
+    finally:
+        log.close()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tenure.cli.audit import Json, one_tenant
+from tenure.cli.audit import Json, not_empty, one_tenant
 from tenure.cli.output import emit, fail, guarded, moment, reading, settings_of, table
 from tenure.domain.decisions import Stored, Wanted
 from tenure.domain.refusals import Reason
@@ -40,7 +40,9 @@ def decision_fields(stored: Stored) -> dict[str, Any]:
 
 
 def decisions(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's, proved.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", callback=not_empty, help="Only this tenant's, proved.")
+    ] = None,
     verdict: Annotated[Verdicts | None, typer.Option(help="Only these.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only refusals for this reason.")] = None,
     since: Annotated[str | None, typer.Option(help="From this time on.")] = None,
@@ -67,8 +69,8 @@ def decisions(
         kid=kid,
         verdict=verdict and verdict.value,
         reason=reason,
-        since=moment(since) if since else None,
-        until=moment(until) if until else None,
+        since=moment(since) if since is not None else None,
+        until=moment(until) if until is not None else None,
     )
     with guarded():
         store = SqliteDecisions(settings_of(StoreSettings).beside("decisions"), read_only=True)

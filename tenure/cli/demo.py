@@ -1,7 +1,8 @@
 """`tenure demo`: the service with a simulated Jira site playing a story against it, told in words.
 
-Everything is real but the site: a `serve` of its own, a key host, an app's receiver, signatures. The log it leaves is
-put in place of `--log` only if there is none yet, or only a demo's: a real log is never overwritten.
+Everything is real but the site: a `serve` of its own, a key host, an app's receiver, signatures. The log it leaves
+(with the decisions beside it) is put in place of `--log` only if there is none yet, or only a demo's: a real log is
+never overwritten.
 """
 
 import shutil
@@ -18,6 +19,7 @@ from pysqlite3 import DatabaseError
 from tenure.cli.output import fail
 from tenure.cli.rig import sent_by
 from tenure.service import Service
+from tenure.settings import StoreSettings
 from tenure.simulator.attacker import Attacker
 from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
@@ -25,6 +27,7 @@ from tenure.simulator.site import Sent, Site
 from tenure.simulator.stories.stage import LATER, PASSED, REFUSED, Stage, Step
 from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.masters import new_master_key
+from tenure.store.tokens import ApiTokens
 
 APP_KEY = "com.example.demo"
 
@@ -41,11 +44,22 @@ def demo(
             told = _tell(service, keys, receiver)
             if keep:
                 typer.echo(f"\nStaying up: public {service.url}, internal {service.internal_url}. Ctrl-C ends it.")
+                typer.echo(f"Look into it: {console_link(folder, service.internal_url)} (opens once, for ten minutes)")
                 _wait(service)
         _leave(folder, log)
     _closing(log)
     if not told:
         raise fail("an answer was not the expected one; see ✗ above", 1)
+
+
+def console_link(folder: Path, internal_url: str) -> str:
+    """A link that logs in to the console once: its code stands for a token of a day that nobody has seen."""
+    tokens = ApiTokens(folder / "keys.db")
+    try:
+        tokens.create("demo", ("audit",), 1)
+        return f"{internal_url}/console/login?code={tokens.login_code('demo')}"
+    finally:
+        tokens.close()
 
 
 def _settings(keys: KeyHost, receiver: Receiver) -> dict[str, str]:
@@ -65,6 +79,8 @@ def _check_place(log: Path) -> None:
         foreign = list(database.query("SELECT 1 FROM events WHERE app_key <> ? LIMIT 1", [APP_KEY]))
         database.close()
     except FileNotFoundError:
+        if _decisions_of(log).exists():
+            raise fail(f"{_decisions_of(log)} lies there without {log}; name another place with --log", 2) from None
         return
     except (UntrustedStoreError, DatabaseError):
         foreign = [{}]
@@ -72,14 +88,19 @@ def _check_place(log: Path) -> None:
         raise fail(f"{log} is not a demo's log and stays as it is; name another place with --log", 2)
 
 
+def _decisions_of(log: Path) -> Path:
+    return StoreSettings(database_url=str(log)).beside("decisions")
+
+
 def _leave(folder: Path, log: Path) -> None:
-    source, copy = connect(folder / "events.db"), folder / "copy.db"
-    source.execute("VACUUM INTO ?", [str(copy)])
-    source.close()
-    copy.chmod(0o600)
-    for leftover in (log, Path(f"{log}-wal"), Path(f"{log}-shm")):
-        leftover.unlink(missing_ok=True)
-    shutil.move(copy, log)
+    for name, place in (("decisions.db", _decisions_of(log)), ("events.db", log)):
+        source, copy = connect(folder / name), folder / "copy.db"
+        source.execute("VACUUM INTO ?", [str(copy)])
+        source.close()
+        copy.chmod(0o600)
+        for leftover in (place, Path(f"{place}-wal"), Path(f"{place}-shm")):
+            leftover.unlink(missing_ok=True)
+        shutil.move(copy, place)
 
 
 def _tell(service: Service, keys: KeyHost, receiver: Receiver) -> bool:
@@ -168,5 +189,8 @@ def _closing(log: Path) -> None:
         "tenant show acme.atlassian.net --position 2",
         "events",
         "event 1 --json",
+        "decisions --verdict refused",
+        "timeline acme.atlassian.net",
     ):
         typer.echo(f"  {where}{name} {command}")
+    typer.echo(f"Or look at it in a browser: {name} demo --keep prints a link to the console.")

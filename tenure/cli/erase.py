@@ -10,13 +10,17 @@ from tenure import operators
 from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.tenant import Tenant
-from tenure.forgetting import Forgotten, StillInstalledError, due, forget, reapply
+from tenure.forgetting import Forgotten, StillInstalledError, clear_now, due, forget, reapply
+from tenure.projections.clock import ClockWatch
 from tenure.settings import OperatorSettings
 from tenure.store.keyring import KeyRing
 from tenure.stores import Log
 from tenure.wiring import open_writer
 
-COMPLETE = "its secrets and personal fields, in this log and in every backup and export of it"
+COMPLETE = (
+    "its secrets and personal fields, in this log and in every backup and export of it; gone from its decisions: "
+    "accounts, addresses, user agents"
+)
 LATER = (
     "whoever holds the master key and a copy of keys.db from before now can still open old backups, until "
     "`tenure keys rotate` and `tenure keys retire` were run and the old master key is destroyed"
@@ -35,6 +39,9 @@ def erase(
     ] = False,
     why: Annotated[str, typer.Option("--reason", help="Kept in the event.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask back.")] = False,
+    despite_clock: Annotated[
+        bool, typer.Option("--despite-clock", help="With --due and --yes: though the clock may have jumped.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Forget a tenant: its key is destroyed, its bare history stays. There is no way back.
@@ -51,20 +58,31 @@ def erase(
         try:
             reapply(log, ring)
             chosen = _chosen(settings, log, name)
+            if name is None and chosen and not (yes and despite_clock):
+                _check_clock(log)
             _ask(chosen, yes)
             found = _forget(log, ring, chosen, why, installed_too)
+            bare = clear_now(settings.beside("decisions"), [one.client_key for one in found or chosen])
         finally:
             log.close()
             ring.close()
     _tell(found, as_json)
     if not all(one.clean for one in found):
         raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
+    if not bare:
+        raise fail("what was forgotten is not yet overwritten, others hold decisions.db; run the same command again", 1)
 
 
 def _chosen(settings: OperatorSettings, log: Log, name: str | None) -> list[Tenant]:
     if name is None:
         return due(log, settings.erase_after_days, settings.app_key)
     return [one_tenant(log, name)]
+
+
+def _check_clock(log: Log) -> None:
+    problem = ClockWatch(log).problem()
+    if problem:
+        raise fail(f"{problem}; if the clock is right, add --yes --despite-clock", 2)
 
 
 def _ask(chosen: list[Tenant], yes: bool) -> None:

@@ -9,9 +9,11 @@ import typer
 from tenure.cli.archive import archive
 from tenure.cli.audit import Json, TenantName
 from tenure.cli.output import emit, fail, moment, table
+from tenure.domain.decisions import Decision
 from tenure.domain.questions import STORED
 from tenure.projections.diagnosis import Diagnosis
 from tenure.projections.diagnosis import diagnose as diagnosis_of
+from tenure.projections.explain import Explanation
 from tenure.projections.explain import explain as explanation_of
 from tenure.projections.measured import Rate
 from tenure.projections.shown import explanation_fields
@@ -29,10 +31,14 @@ def explain(
         found = explanation_of(room.known(stored.decision)) if stored else None
     if stored is None or found is None:
         raise fail(f"there is no decision {decision}, or it was only counted (see: tenure decisions)", 1)
+    tell_explanation(stored.decision, found, as_json)
+
+
+def tell_explanation(made: Decision, found: Explanation, as_json: bool) -> None:
+    """A decision and why it was made."""
     if as_json:
-        emit(explanation_fields(stored.decision, found), True)
+        emit(explanation_fields(made, found), True)
         return
-    made = stored.decision
     typer.echo(f"{made.at}  {made.kind}  {made.method} {made.path}  {made.status}  {made.verdict} {made.reason}\n")
     steps = [asdict(step) for step in found.steps]
     table(steps, ("name", "outcome", "detail"), False)
@@ -53,10 +59,11 @@ def diagnose(
     if as_json:
         emit(asdict(found), True)
         return
-    _tell(found)
+    tell_diagnosis(found)
 
 
-def _tell(found: Diagnosis) -> None:
+def tell_diagnosis(found: Diagnosis) -> None:
+    """A diagnosis in words."""
     head: dict[str, Any] = {
         "site": f"{found.tenant}  {found.base_url}  {found.client_key}",
         "time": f"{found.since} to {found.until}",
@@ -84,7 +91,9 @@ def measured(
     quiet: Annotated[str, typer.Option(help="Tenants are quiet that were last accepted before this.")] = "7d",
     as_json: Json = False,
 ) -> None:
-    """What Atlassian measures: callbacks and webhooks answered 200 or 204; and twins, quiet tenants, strangers."""
+    """What Atlassian measures: calls answered 200 or 204; and twins, quiet tenants, strangers.
+    Example: tenure measured --since 7d
+    """
     with archive() as room:
         found = room.measured(moment(since), moment(quiet))
     if as_json:

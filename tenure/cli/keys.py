@@ -16,7 +16,7 @@ from tenure.store.masters import MasterKey, new_master_key, write_master_key
 from tenure.store.rotation import Rotation
 from tenure.wiring import open_writer
 
-keys_app = typer.Typer(no_args_is_help=True, help="The master key.")
+keys_app = typer.Typer(no_args_is_help=True, help="The master key. Example: tenure keys create master.key")
 
 
 @keys_app.command("create")
@@ -62,8 +62,8 @@ def keys_rotate(
     to: Annotated[Path, typer.Option("--to", help="The new master key's file; made if it is not there.")],
     as_json: Json = False,
 ) -> None:
-    """A new master key in FILE, every key wrapped by both. Can be run again after it was interrupted. Services go on;
-    restarted with the new key they need the old one no more. Example: tenure keys rotate --to new.key
+    """A new master key beside the old: every tenant's key wrapped by both. Interrupted, run it again.
+    Example: tenure keys rotate --to new.key
     """
     settings = settings_of(OperatorSettings)
     with guarded(), _key_store(settings) as ring:
@@ -102,15 +102,13 @@ def _rotate(settings: OperatorSettings, rotation: Rotation, new: MasterKey) -> i
 
 @keys_app.command("retire")
 def keys_retire(as_json: Json = False) -> None:
-    """The old master key's wraps destroyed: it opens nothing any more. Run it with the new key configured and every
-    service restarted with it. Example: TENURE_MASTER_KEY_FILE=new.key tenure keys retire
+    """The old master key's wraps destroyed; first restart every service with the new key.
+    Example: tenure keys retire
     """
     settings = settings_of(OperatorSettings)
     with guarded(), _key_store(settings) as ring:
-        retired = Rotation(ring).retire()
+        retired = Rotation(ring).retire(lambda former: _note(settings, "keys_retired", master_id=former))
         clean = ring.clean()
-        if retired is not None:
-            _note(settings, "keys_retired", master_id=retired[0])
     if not clean:
         raise fail("the old wraps are deleted but not yet overwritten, others hold keys.db; run it again", 1)
     if retired is None:

@@ -11,10 +11,11 @@ from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.checkpoint import Verifier
 from tenure.settings import KeySettings, OperatorSettings
 from tenure.store.signed_head import HeadSigner, last_signed
+from tenure.stores import prepare_log
 from tenure.verify import Findings, verify_export, verify_live
 from tenure.wiring import open_writer
 
-log_app = typer.Typer(no_args_is_help=True, help="Proof that the log is what it was.")
+log_app = typer.Typer(no_args_is_help=True, help="Proof that the log is what it was. Example: tenure log verify")
 
 
 @log_app.command("verify")
@@ -79,7 +80,7 @@ def _tell(found: Findings, as_json: bool) -> None:
 
 @log_app.command("key")
 def log_key(as_json: Json = False) -> None:
-    """The public key that this log's heads are signed by; give it to whoever keeps heads."""
+    """The public key that this log's heads are signed by; give it to whoever keeps heads. Example: tenure log key"""
     with guarded():
         last = last_signed(settings_of(KeySettings).beside("keys"))
     if last is None:
@@ -89,14 +90,17 @@ def log_key(as_json: Json = False) -> None:
 
 @log_app.command("accept")
 def log_accept(
-    why: Annotated[str, typer.Option("--reason", help="Kept in the event, for whoever holds the heads given up.")],
+    why: Annotated[str, typer.Option("--reason", help="Kept in the event, for whoever holds heads of what is lost.")],
     as_json: Json = False,
 ) -> None:
-    """Go on from the log as it is, after an older copy was put back on purpose: heads are signed again from here.
-    Heads signed of what is lost stay unmatched; the event says why. Example: tenure log accept --reason "disk lost"
+    """Go on from an older copy that was put back on purpose: an event says why, heads are signed again.
+    Example: tenure log accept --reason "disk lost, backup of 31 January"
     """
     settings = settings_of(OperatorSettings)
+    if not settings.beside("keys").exists():
+        raise fail(f"{settings.beside('keys')} does not exist: no head was ever signed here (TENURE_DATABASE_URL)", 1)
     with guarded():
+        prepare_log(settings)  # a lost log is begun anew
         log = open_writer(settings)
         try:
             app_key = operators.app_key_of(log, settings.app_key)

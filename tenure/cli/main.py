@@ -6,10 +6,29 @@ import typer
 from typer.main import get_command
 
 from tenure import __version__
-from tenure.cli import audit, backup, decisions, demo, doctor, erase, export, investigate, keys, operate, stories
+from tenure.cli import (
+    alarms,
+    audit,
+    backup,
+    decisions,
+    demo,
+    doctor,
+    erase,
+    export,
+    incident,
+    investigate,
+    keys,
+    operate,
+    stories,
+)
 from tenure.cli import log as log_commands
+from tenure.cli import timeline as timeline_command
+from tenure.cli.difference import diff
 from tenure.cli.help import tidy
 from tenure.cli.output import fail
+from tenure.cli.rebuild import rebuild
+from tenure.cli.reinstate import reinstate
+from tenure.cli.replay import replay
 from tenure.cli.serve import serve
 
 app = typer.Typer(
@@ -43,10 +62,17 @@ app.add_typer(audit.tenant_app, name="tenant", rich_help_panel="Audit")
 app.command(rich_help_panel="Audit")(audit.events)
 app.command(rich_help_panel="Audit")(audit.event)
 app.command(rich_help_panel="Audit")(decisions.decisions)
+app.command(rich_help_panel="Audit")(alarms.alarms)
 app.command(rich_help_panel="Audit")(investigate.explain)
 app.command(rich_help_panel="Audit")(investigate.diagnose)
+app.command(rich_help_panel="Audit")(timeline_command.timeline)
 app.command(rich_help_panel="Audit")(investigate.measured)
 app.command(rich_help_panel="Audit")(export.export)
+app.command(rich_help_panel="Replay")(replay)
+app.command(rich_help_panel="Replay")(diff)
+app.command(rich_help_panel="Replay")(rebuild)
+app.command(rich_help_panel="Replay")(reinstate)
+app.add_typer(incident.incident_app, name="incident", rich_help_panel="Replay")
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)

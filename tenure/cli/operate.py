@@ -1,7 +1,10 @@
 """Operate: API tokens; and the two commands that need a secret or none: sign and qsh."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -13,17 +16,18 @@ from tenure.api.signing import SigningError, choose, sign_for
 from tenure.cli.audit import Json, TenantName
 from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
 from tenure.domain.decisions import Decision, Entry
+from tenure.domain.events import Event
 from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
 from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored_at
 from tenure.house import open_vault
-from tenure.operators import note, who
+from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
 from tenure.settings import KeySettings, StoreSettings
 from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.tokens import SCOPES, ApiTokens
-from tenure.stores import log_of, prepare_log
+from tenure.stores import is_there, log_of, prepare_log
 
 tokens_app = typer.Typer(no_args_is_help=True, help="API tokens. Example: tenure tokens create backend --scope sign")
 
@@ -39,11 +43,12 @@ def tokens_create(
     unknown = sorted(set(scope) - set(SCOPES))
     if unknown:
         raise fail(f"unknown scope {unknown[0]}; the scopes are {', '.join(SCOPES)}", 2)
-    with guarded():
+    with guarded(), _noting() as noted:
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         try:
-            token, entry = store.create(name, tuple(sorted(set(scope))), days)
-            _note("tokens.created", name=name, scopes=list(entry.scopes), expires_at=entry.expires_at)
+            with store.transaction():  # a token that is not in the log is none
+                token, entry = store.create(name, tuple(sorted(set(scope))), days)
+                noted("tokens.created", name=name, scopes=list(entry.scopes), expires_at=entry.expires_at)
         except ValueError as error:
             raise fail(str(error), 2) from None
         finally:
@@ -70,12 +75,13 @@ def tokens_revoke(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")], as_json: Json = False
 ) -> None:
     """Ends an API token at once. Example: tenure tokens revoke backend"""
-    with guarded():
+    with guarded(), _noting() as noted:
         store = ApiTokens(settings_of(StoreSettings).beside("keys"))
         found = store.revoke(name)
         store.close()
         if found:
-            _note("tokens.revoked", name=name)
+            # ended first: if this fails, the token is none all the same, and the command can be run again
+            noted("tokens.revoked", name=name)
     if not found:
         raise fail(f"there is no token named {name}", 1)
     emit({"name": name, "revoked": True}, True) if as_json else typer.echo(f"revoked {name}")
@@ -136,14 +142,20 @@ def _record_sign(
         store.close()
 
 
-def _note(what: str, **particulars: Any) -> None:
+@contextmanager
+def _noting() -> Iterator[Callable[..., Event]]:
+    """What notes an operator's act in the log; exit 2 before anything is done if nothing says of which app it is."""
     settings = settings_of(StoreSettings)
-    prepare_log(settings)
-    log = log_of(settings, read_only=False)
-    try:
-        note(log, settings.app_key, what, **particulars)
-    finally:
-        log.close()
+    if settings.app_key or is_there(settings):
+        prepare_log(settings)
+        log = log_of(settings, read_only=False)
+        try:
+            if app_key := app_key_of(log, settings.app_key):
+                yield partial(note, log, app_key)
+                return
+        finally:
+            log.close()
+    raise fail("there is no log yet, or an empty one; set TENURE_APP_KEY", 2)
 
 
 def qsh(

@@ -1,20 +1,24 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 import typer
 
+from tenure.cli.blame import blame
 from tenure.domain.questions import stored_time
+from tenure.domain.refusals import OursError
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
-from tenure.stores import Log, database_errors, log_of, sentence_of
+from tenure.stores import Log, database_errors, log_of
 
 S = TypeVar("S", bound=StoreSettings)
 
@@ -46,13 +50,25 @@ def guarded() -> Iterator[None]:
         raise fail(str(error), 3) from None
     except FileNotFoundError as error:
         raise fail(str(error), 1) from None
+    except OursError as error:
+        raise fail(f"{error.detail or error.reason}; try again", 1) from None
     except database_errors() as error:
-        raise fail(
-            f"the store is not a sound Tenure log ({sentence_of(error)}); restore a backup, or set TENURE_DATABASE_URL",
-            3,
-        ) from None
+        raise fail(*blame(error, settings_of(StoreSettings))) from None
+    except BrokenPipeError:
+        raise  # whoever read has seen enough: the command line ends without a word
     except OSError as error:
         raise fail(f"the store cannot be opened: {error.strerror} (TENURE_DATABASE_URL)", 2) from None
+
+
+@contextmanager
+def undone(*files: Path) -> Iterator[None]:
+    """Takes new files away again if what belongs to them fails: nothing leaves the store that the log does not tell."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -144,3 +160,13 @@ def moment(text: str) -> str:
         return stored_time(text, datetime.now(UTC))
     except ValueError as error:
         raise fail(str(error), 2) from None
+
+
+def new_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Writes a new file that only its owner reads; exit 2 if it exists."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise fail(f"{path}: {error.strerror}; it is never written over a file that exists", 2) from None
+    with os.fdopen(handle, "wb") as file:
+        file.writelines(pieces)

@@ -190,8 +190,11 @@ def simulate_webhook(
 def _traffic(kept: SiteState, old_secret: bool) -> tuple[tuple[int, ...], str]:
     if kept.standing != "installed":
         return REFUSED, "not installed" if kept.standing == "new" else "uninstalled: the kept secret lets nothing in"
-    if old_secret or kept.rolled_back:
-        return (*LATER, *REFUSED), "for a minute after the rotation: come again; then refused"
+    refused = "for a minute after the rotation: come again; then refused"
+    if old_secret:
+        return (*LATER, *REFUSED), refused
+    if kept.rolled_back:
+        return (*LATER, *REFUSED, *PASSED), f"{refused}; let through once the secret was reinstated"
     return PASSED, "let through"
 
 

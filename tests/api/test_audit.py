@@ -11,10 +11,20 @@ import httpx
 import pytest
 
 from support.auditor import Auditor
-from support.house import House
+from support.house import APP_KEY, House
 from tenure.projections.shown import DECISION_FIELDS, EVENT_FIELDS, TENANT_FIELDS
 
-ROUTES = ("events", "decisions", "tenants", "diagnose?tenant=x", "measured", "tenants/x", "decisions/x", "nothing")
+ROUTES = (
+    "events",
+    "decisions",
+    "alarms",
+    "tenants",
+    "diagnose?tenant=x",
+    "measured",
+    "tenants/x",
+    "decisions/x",
+    "nothing",
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,28 +39,46 @@ def test_nothing_is_told_without_the_scope(signed: House, route: str) -> None:
     url = f"{signed.service.internal_url}/audit/{route}"
     bare = httpx.get(url, trust_env=False)
     assert bare.status_code == 401
-    assert bare.headers["www-authenticate"].startswith("Bearer")
+    decision = bare.headers["x-tenure-decision"]
+    challenge = f'JWT realm="{APP_KEY}", decision="{decision}", Bearer realm="tenure"'
+    assert bare.headers["www-authenticate"] == challenge
     sign = httpx.get(f"{signed.service.internal_url}/sign", trust_env=False, headers={"X": "y"})
     assert sign.headers["cache-control"] == bare.headers["cache-control"]
     other = Auditor(signed, "sign").ask(route)
     assert other.status_code == 403
     for answer in (bare, other):
         assert answer.headers["content-type"] == "application/problem+json"
-        assert set(answer.json()) == {"type", "title", "status", "detail"}
+        assert set(answer.json()) == {"type", "title", "status", "detail", "decision"}
+        assert answer.json()["decision"] == answer.headers["x-tenure-decision"]
+        assert signed.reason(answer) == "access_denied"
 
 
 def test_unauthorised_answers_look_alike(signed: House) -> None:
-    """A token that is missing, unknown or sent as another scheme is answered alike, as at /sign."""
+    """A 401 for a token that is missing, unknown or sent as another scheme has the body and challenge that every 401
+    has, whatever the route, but for its decision, and is recorded; a browser gets the plain page."""
     url = signed.service.internal_url
     answers = [
         httpx.get(f"{url}/audit/events", trust_env=False),
         httpx.get(f"{url}/audit/decisions/x", trust_env=False, headers={"Authorization": "Bearer tnr_unknown"}),
         httpx.get(f"{url}/audit/events", trust_env=False, headers={"Authorization": "Basic eDp5"}),
+        httpx.get(f"{url}/audit/head", trust_env=False),
+        httpx.get(f"{url}/metrics", trust_env=False),
         httpx.post(f"{url}/sign", trust_env=False, json={}),
     ]
     assert {answer.status_code for answer in answers} == {401}
-    assert len({answer.content for answer in answers}) == 1
-    assert len({answer.headers["www-authenticate"] for answer in answers}) == 1
+    decisions = [answer.headers["x-tenure-decision"] for answer in answers]
+    assert [answer.json()["decision"] for answer in answers] == decisions
+    assert {signed.reason(answer) for answer in answers} == {"access_denied"}
+    forms = {
+        (answer.content.replace(name.encode(), b"-"), answer.headers["www-authenticate"].replace(name, "-"))
+        for answer, name in zip(answers, decisions, strict=True)
+    }
+    assert len(forms) == 1
+    refused = signed.site().webhook().response
+    own = refused.headers["x-tenure-decision"]
+    assert {body for body, _ in forms} == {refused.content.replace(own.encode(), b"-")}
+    page = httpx.get(f"{url}/metrics", trust_env=False, headers={"Accept": "text/html"})
+    assert page.headers["x-tenure-decision"] in page.text
 
 
 def test_every_read_is_a_decision(signed: House, auditor: Auditor) -> None:
@@ -169,9 +197,11 @@ def test_questions_that_are_none(auditor: Auditor, asked: dict[str, str]) -> Non
 
 
 @contextmanager
-def feed(auditor: Auditor, path: str, last: str = "", **parameters: str) -> Iterator[Iterator[str]]:
+def feed(
+    auditor: Auditor, path: str, last: str = "", accept: str = "text/event-stream", **parameters: str
+) -> Iterator[Iterator[str]]:
     """The lines of a live feed."""
-    headers = {"Authorization": f"Bearer {auditor.token}", "Accept": "text/event-stream"}
+    headers = {"Authorization": f"Bearer {auditor.token}", "Accept": accept}
     if last:
         headers["Last-Event-ID"] = last
     url = f"{auditor.house.service.internal_url}/audit/{path}"
@@ -216,6 +246,26 @@ def test_the_live_feed_of_decisions(signed: House, auditor: Auditor) -> None:
         sent = signed.installed().webhook(qsh="0" * 64)
         [(_, data)] = items(lines, 1)
     assert data["decision"] == sent.response.headers["x-tenure-decision"]
+
+
+@pytest.mark.parametrize("asked", ["text/event-stream", "application/cloudevents+json"])
+def test_the_live_feed_as_cloudevents(signed: House, auditor: Auditor, asked: str) -> None:
+    """Asked for by `format` or by `Accept`, each message is a CloudEvent around the item; pages can be so, too."""
+    form = {"format": "cloudevents"} if asked == "text/event-stream" else {}
+    with feed(auditor, "events", accept=asked, **form) as lines:
+        site = signed.installed()
+        (number, made), _ = items(lines, 2)
+    [event, _] = auditor.walk("events", tenant=site.client_key)
+    assert {name: made[name] for name in ("specversion", "id", "type", "subject")} == {
+        "specversion": "1.0", "id": number, "type": "tenure.installed", "subject": site.client_key,
+    }  # fmt: skip
+    assert made["data"] == event
+    assert auditor.told("events", tenant=site.client_key, limit=1, format="cloudevents")["items"] == [made]
+    assert auditor.ask("events", "text/csv", format="cloudevents").status_code == 406
+    with feed(auditor, "decisions", accept=asked, kind="webhook", **form) as lines:
+        sent = site.webhook()
+        [(_, made)] = items(lines, 1)
+    assert (made["id"], made["type"]) == (sent.response.headers["x-tenure-decision"], "tenure.decision.accepted")
 
 
 def test_a_feed_does_not_hold_the_service_up(tmp_path_factory: pytest.TempPathFactory) -> None:

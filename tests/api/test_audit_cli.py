@@ -107,6 +107,32 @@ def test_an_export_has_a_manifest_that_holds(signed: House, tmp_path: Path, form
     tenure(signed, "export", "--out", str(out), status=2)
 
 
+def test_an_export_is_verified_offline(signed: House, tmp_path: Path) -> None:
+    """The whole log as NDJSON is accepted by `log verify --export`, also against a head; a part or a change is not."""
+    signed.installed()
+    told = json.loads(tenure(signed, "export", "--out", str(tmp_path / "log.ndjson"), "--json"))
+    auditor = Auditor(signed)
+    (tmp_path / "head.txt").write_text(auditor.ask("head").text)
+    key = json.loads(tenure(signed, "log", "key", "--json"))["key"]
+    asked = ("log", "verify", "--json", "--key", key, "--export")
+    found = json.loads(tenure(signed, *asked, str(tmp_path / "log.ndjson")))
+    assert (found["ok"], found["events"]) == (True, told["count"])
+    tenure(signed, "export", "--out", str(tmp_path / "later.ndjson"))
+    tenure(signed, *asked, str(tmp_path / "later.ndjson"), "--head", str(tmp_path / "head.txt"))
+    lines = (tmp_path / "log.ndjson").read_bytes().splitlines(keepends=True)
+    with signed.log() as log:
+        columns = [row[1] for row in log.connection.execute("PRAGMA table_info(events)")]
+    assert list(json.loads(lines[0])) == columns
+    for wrong, position in (
+        (lines[1:], 1),
+        ([lines[0], *lines[2:]], 2),
+        ([*lines[:2], lines[2].replace(b'"version":', b'"version":1'), *lines[3:]], 3),
+    ):
+        (tmp_path / "wrong.ndjson").write_bytes(b"".join(wrong))
+        spoiled = json.loads(tenure(signed, *asked, str(tmp_path / "wrong.ndjson"), status=1))
+        assert spoiled["first_bad_position"] == position
+
+
 def test_qsh_names_the_mistake(signed: House) -> None:
     """`qsh --expect` ends with 1 and the mistake's name where the hash differs, with 0 where it is right."""
     url = "https://app.example.com/base/page?b=2&a=1"

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import httpx
 
-from support.command import told
+from support.command import tenure, told
 from support.house import House
 from tenure.domain.checkpoint import Verifier, read, verify
 from tenure.housekeeping import Housekeeping
+from tenure.projections.security_context import schema
 from tenure.settings import Settings
 from tenure.store.connection import connect
+from tenure.store.sqlite import open_log
 
 
 def head_of(house: House, token: str) -> httpx.Response:
@@ -57,12 +59,34 @@ def test_a_rolled_back_log_gets_no_head(tmp_path: Path) -> None:
         (tmp_path / "old.db").rename(tmp_path / "events.db")
         house.restart()
         assert head_of(house, token).status_code == 409
+        ready = httpx.get(f"{house.service.internal_url}/readyz", trust_env=False)
+        assert (ready.status_code, "events are missing" in ready.text) == (503, True)
         (tmp_path / "kept").write_text(kept.text)
         found = told(tmp_path, house.settings, "log", "verify", "--head", "kept", status=1)
         assert found["first_bad_position"] == house.head()[0] + 1
         told(tmp_path, house.settings, "log", "accept", "--reason", "a drill")
         assert head_of(house, token).status_code == 200
         assert not told(tmp_path, house.settings, "log", "verify", "--head", "kept", status=1)["ok"]
+
+
+def test_a_lost_log_is_not_begun_anew_unnoticed(tmp_path: Path) -> None:
+    """With keys.db there and events.db gone, or empty, the service does not start (exit 3) and leaves no new log
+    behind; once it is accepted it does, and heads are signed again.
+    """
+    with House(tmp_path) as house:
+        house.installed()
+        house.service.stop()
+        for name in ("events.db", "events.db-wal", "events.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        refused = tenure(tmp_path, house.settings, "serve", "--port", "0", status=3)
+        assert "put the log back" in refused.stderr
+        assert not (tmp_path / "events.db").exists()
+        open_log(tmp_path / "events.db", [schema()])
+        tenure(tmp_path, house.settings, "serve", "--port", "0", status=3)
+        assert told(tmp_path, house.settings, "log", "accept", "--reason", "disk lost, no backup")["position"] == 1
+        house.restart()
+        assert httpx.get(f"{house.service.internal_url}/readyz", trust_env=False).status_code == 200
+        house.installed()
 
 
 class _Keeper(BaseHTTPRequestHandler):
@@ -91,7 +115,7 @@ def test_the_head_goes_out_by_itself(tmp_path: Path) -> None:
     server.server_close()
     text = (tmp_path / "head.txt").read_text()
     assert _Keeper.taken == [text]
-    assert read(text).position == 1  # `operator.started`
+    assert read(text).position == 1
     assert (tmp_path / "head.txt").stat().st_mode & 0o777 == 0o600
 
 

@@ -14,18 +14,20 @@ from support.house import House
 from tenure.api.openapi import DOCUMENT
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
+PUBLIC = "^/(installed|uninstalled|enabled|disabled|webhooks|healthz)"
 SCHEMATHESIS = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
 
 
 def test_no_5xx_and_no_authentication_passed_over(signed: House) -> None:
     """Schemathesis finds no 5xx, no answer without a token where one is needed, and no undescribed status or shape."""
     signed.installed()
-    auditor = Auditor(signed)
+    auditor = Auditor(signed, "audit", "sign")
+    # no coverage phase: deep in it, CPython 3.11's own parser ends with "AST constructor recursion depth mismatch"
     checks = "not_a_server_error,ignored_auth,status_code_conformance,response_schema_conformance"
     command = [
         sys.executable, "-c", SCHEMATHESIS, "run", f"{signed.service.internal_url}/openapi.json", "--checks", checks,
-        "--include-path-regex", "^/audit/", "--header", f"Authorization: Bearer {auditor.token}",
-        "--max-examples", "8", "--phases", "examples,coverage,fuzzing", "--workers", "2", "--seed", "1",
+        "--exclude-path-regex", PUBLIC, "--header", f"Authorization: Bearer {auditor.token}",
+        "--max-examples", "25", "--phases", "examples,fuzzing", "--workers", "2", "--seed", "1",
         "--no-color", "--request-timeout", "20",
     ]  # fmt: skip
     clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}

@@ -160,7 +160,7 @@ def test_configured_paths_extra_audiences_and_a_descriptor(tmp_path: Path) -> No
         ({"INSTALLED_PATH": "/a?b"}, "TENURE_INSTALLED_PATH", 2),
         ({"DESCRIPTOR_FILE": "absent.json"}, "TENURE_DESCRIPTOR_FILE", 2),
         ({"FORWARD_AUTH": "haproxy"}, "TENURE_FORWARD_AUTH", 2),
-        ({"DATABASE_URL": "garbage.db"}, "sound", 3),
+        ({"DATABASE_URL": "garbage.db"}, "garbage.db is no database", 3),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_starts(

@@ -28,6 +28,16 @@ def test_every_field_of_a_decision_is_in_the_reference() -> None:
     assert rows == {"number"} | set(Decision.__dataclass_fields__) - {"facts"} | set(Facts.__dataclass_fields__)
 
 
+class _AlarmCounters:
+    """No alarm."""
+
+    def raised(self) -> list[tuple[str, int]]:
+        return []
+
+    def open_kinds(self) -> list[tuple[str, int]]:
+        return []
+
+
 class _Counters:
     """One decision, dropped, and one answer."""
 
@@ -49,6 +59,10 @@ class _Counters:
 
     def oldest(self) -> str:
         return "2026-01-01T00:00:00.000000Z"
+
+    @property
+    def alarms(self) -> "_AlarmCounters":
+        return _AlarmCounters()
 
 
 def _metric_names() -> set[str]:

@@ -92,7 +92,7 @@ def _keys_gone(folder: Path) -> None:
 
 
 def _keys_of_another(folder: Path) -> None:
-    _execute(folder / "keys.db", "DELETE FROM tenant_keys")
+    _execute(folder / "keys.db", "DELETE FROM data_keys WHERE purpose = 'tenant'")
 
 
 def _no_log(folder: Path) -> None:

@@ -11,8 +11,12 @@ import pytest
 
 from support.command import tenure, told
 from support.house import APP_KEY, House
+from tenure.domain.decisions import Decision
 from tenure.forgetting import reapply
-from tenure.settings import StoreSettings
+from tenure.housekeeping import Housekeeping
+from tenure.projections.clock import ClockWatch
+from tenure.settings import Settings, StoreSettings
+from tenure.simulator.site import Site
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import from_text
@@ -203,6 +207,43 @@ def test_the_service_erases_what_is_due_by_itself(house: House) -> None:
     assert house.kinds(fresh.client_key)[-1] == "uninstalled"
 
 
+def test_a_clock_that_jumped_ahead_erases_nobody(house: House) -> None:
+    """By a clock 90 days ahead everybody is due and nobody erased, also by hand, unless both switches say so."""
+    site = house.installed()
+    assert site.uninstall().status == 204
+    house.service.stop()
+    hourly(house, time.time() + 90 * 86400)
+    assert house.kinds(site.client_key)[-1] == "uninstalled"
+    log = open_writer_of(house)
+    back(log, 90)
+    assert ClockWatch(log).problem().count("90 days") == 1
+    log.close()
+    refused = tenure(house.folder, house.settings, "erase", "--due", "--yes", status=2)
+    assert "--despite-clock" in refused.stderr
+    assert house.kinds(site.client_key)[-1] == "uninstalled"
+    house.restart()
+    ready = httpx.get(f"{house.service.internal_url}/readyz", trust_env=False).json()
+    assert [notice for notice in ready["notices"] if "nobody is erased" in notice]
+    assert tenure(house.folder, house.settings, "erase", "--due", "--yes", "--despite-clock").stdout.startswith(
+        "erased"
+    )
+    assert house.kinds(site.client_key)[-1] == "erased"
+
+
+def back(log: Log, days: int) -> None:
+    """Makes everything in a log so many days older, as if the clock had jumped since."""
+    guards = [(row[0], row[1]) for row in log.connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name = 'events_no_update'"
+    )]  # fmt: skip
+    log.connection.execute("DROP TRIGGER events_no_update")
+    for table, column in (("events", "recorded_at"), ("security_contexts", "uninstalled_at")):
+        log.connection.execute(
+            f"UPDATE {table} SET {column} = strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-{days} days') "
+            f"WHERE {column} <> ''"
+        )
+    log.connection.execute(guards[0][1])
+
+
 def test_due_by_hand_says_what_it_did(house: House) -> None:
     """`erase --due` with nothing due does nothing; without TENANT and --due it is wrong use."""
     house.installed()
@@ -224,3 +265,86 @@ def _without_id(answer: httpx.Response) -> dict[str, object]:
     body = dict(answer.json())
     body.pop("decision")
     return body
+
+
+PERSON = "557058:0c1f-a-person"
+AGENT = "Mozilla/5.0 (of one person)"
+
+
+def visit(house: House, site: Site) -> httpx.Response:
+    """A page load of one person, whose proxy passes the user agent on."""
+    token = site.page_token("GET", "/page", account_id=PERSON)
+    return house.forward_auth(
+        {"X-Original-Method": "GET", "X-Original-URI": "/page", "Authorization": f"JWT {token}", "User-Agent": AGENT}
+    )
+
+
+def test_an_erasure_takes_its_people_out_of_the_decisions(tmp_path: Path) -> None:
+    """With account ids stored, after uninstall and erasure no file holds the person's id, agent or address, and what
+    was counted of the decisions before still holds.
+    """
+    with House(tmp_path, {"STORE_ACCOUNT_IDS": "on"}) as house:
+        site, other = house.installed(), house.installed()
+        assert visit(house, site).status_code == 200
+        kept = visit(house, other)
+        assert site.uninstall().status == 204
+        assert visit(house, site).status_code == 401
+        house.service.stop()
+        hourly(house, time.time() + 7200)
+        assert readable(tmp_path, PERSON.encode()) != []
+        house.restart()
+        told(tmp_path, house.settings, "erase", site.client_key)
+        with house.decisions() as decisions:
+            mine = [one.decision.facts for one in decisions.all() if site.client_key in vars_of(one.decision)]
+            theirs = decisions.one(kept.headers["x-tenure-decision"])
+        assert len(mine) > 3
+        assert not [
+            name
+            for facts in mine
+            for name in ("account", "address", "address_mark", "user_agent")
+            if getattr(facts, name)
+        ]
+        assert theirs is not None
+        assert (theirs.decision.facts.account, theirs.decision.facts.user_agent) == (PERSON, AGENT)
+        assert told(tmp_path, house.settings, "log", "verify")["ok"]
+        told(tmp_path, house.settings, "erase", other.client_key, "--installed")
+        assert readable(tmp_path, PERSON.encode()) == []
+        assert readable(tmp_path, AGENT.encode()) == []
+        assert told(tmp_path, house.settings, "log", "verify")["ok"]
+
+
+def vars_of(decision: Decision) -> tuple[str, str]:
+    """Whose a decision is, proved or claimed."""
+    return decision.client_key, decision.claimed_client_key
+
+
+def hourly(house: House, now: float) -> None:
+    """What the service does by itself, at a moment."""
+    given = {name.lower(): value for name, value in house.settings.items() if value}
+    settings = Settings.model_validate({**given, "database_url": str(house.folder / "events.db")})
+    housekeeping = Housekeeping(settings, clock=lambda: now)
+    housekeeping.tick()
+    housekeeping.stop()
+
+
+def test_a_half_done_erasure_takes_the_people_at_the_start(tmp_path: Path) -> None:
+    """A key destroyed before anything else was done: the next start empties the decisions, also of a decision log put
+    back from before; who returned since keeps what is new.
+    """
+    with House(tmp_path, {"STORE_ACCOUNT_IDS": "on"}) as house:
+        site = house.installed()
+        assert visit(house, site).status_code == 200
+        assert site.uninstall().status == 204
+        house.service.stop()
+        ring = KeyRing(tmp_path / "keys.db")
+        ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "crashed after this")
+        ring.close()
+        assert readable(tmp_path, PERSON.encode()) != []
+        house.restart()
+        assert readable(tmp_path, PERSON.encode()) == []
+        back = house.site(client_key=site.client_key, base_url=site.base_url)
+        assert (back.install().status, back.enable().status) == (204, 204)
+        assert visit(house, back).status_code == 200
+        house.restart()
+        with house.decisions() as decisions:
+            assert [one for one in decisions.all() if one.decision.facts.account == PERSON]

@@ -57,6 +57,8 @@ def test_a_rotation_that_jira_never_took_over(house: House, auditor: Auditor) ->
     assert site.rotate().status == 204
     assert site.webhook(secret=old, identifier="wh-late").status == 425
     assert told(auditor, site)["cause"] is None
+    assert "reinstate" not in told(auditor, site, until=in_minutes(10))["next"]
+    assert site.webhook(secret=old, identifier="wh-late", iat=int(time.time()) - 2).status == 425
     found = told(auditor, site, until=in_minutes(10))
     assert found["cause"] == "rotation_not_taken"
     assert f"--secret {house.events(site.client_key)[0].position}" in found["next"]

@@ -208,3 +208,15 @@ def test_a_renamed_tenant_is_found_under_its_new_name_only(store: Store) -> None
 def test_the_host_of_a_url_is_in_lower_case(url: str, host: str) -> None:
     """Only the host counts, in lower case; a text that is no URL has none."""
     assert host_of(url) == host
+
+
+def test_a_forged_row_of_nobody_lets_nobody_in(tmp_path: Path) -> None:
+    """A tenant's row put in place of the one that is read for unknown tenants makes no unknown tenant known."""
+    store = Store(tmp_path)
+    store.add(install("one"))
+    writer = connect(store.path)
+    writer.conn.execute("DELETE FROM nobody")
+    writer.conn.execute("INSERT INTO nobody SELECT * FROM security_contexts")
+    writer.close()
+    assert store.now(APP, "ghost") is None
+    assert store.now(APP, CLIENT) is not None

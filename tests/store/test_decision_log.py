@@ -3,6 +3,7 @@
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from tenure.domain.decisions import Amended, Claim, Count, Decision, Entry, Fact
 from tenure.domain.times import stored_at
 from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decision_reads import page_sql, plain_fields
-from tenure.store.decisions import SqliteDecisions, facts_text, open_decisions
+from tenure.store.decision_digest import DecisionDigests
+from tenure.store.decision_reads import SQL_SINCE, SQL_UNTIL, page_sql, plain_fields
+from tenure.store.decisions import WAL_BYTES, SqliteDecisions, facts_text, open_decisions
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.masters import GivenMaster
 from tenure.store.vault import Vault
@@ -111,6 +113,9 @@ def test_each_filter_finds_by_an_index(log: SqliteDecisions, name: str) -> None:
     wanted = Wanted(**fields)
     assert ids(log, wanted) == expected
     sql, parameters = page_sql(wanted, after=None, limit=10, newest_first=True)
+    if name in ("since", "until"):
+        # a range of numbers, found by the index on time
+        sql, parameters = (SQL_SINCE, [wanted.since]) if name == "since" else (SQL_UNTIL, [wanted.until])
     plan = " ".join(row[3] for row in log._execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
     assert f"INDEX {index}" in plan, plan
 
@@ -261,6 +266,26 @@ def test_a_claim_ends(log: SqliteDecisions) -> None:
         assert log.record([Entry(decision(2 + seconds), ("a", "i"))]) == [Claim.OURS]
 
 
+def test_a_clock_set_back_is_no_tampering(log: SqliteDecisions, tmp_path: Path) -> None:
+    """A span is of numbers: decisions of a clock set back by an hour, whose ids sort among older ones, change nothing
+    of what was counted; one deleted does, what forgetting takes does not.
+    """
+    facts = Facts(account="a-7", address="10.0.0.4", user_agent="\u00e4gent", qsh="q")
+    digests = DecisionDigests(tmp_path / "decisions.db")
+    log.record(entries(*(decision(n, facts=facts) for n in range(10, 20))))
+    first = digests.span(0, digests.last_number())
+    log.record(entries(*(decision(n, facts=facts) for n in range(5, 10))))
+    second = digests.span(first.until, digests.last_number())
+    assert (first.count, second.count) == (10, 5)
+    assert (digests.problem(first), digests.problem(second)) == ("", "")
+    assert log.forget("a") == 15
+    assert log.clean()
+    assert (digests.problem(first), digests.problem(second)) == ("", "")
+    log._execute("DELETE FROM decisions WHERE number = 3")
+    assert "9 accepted decisions" in digests.problem(first)
+    digests.close()
+
+
 def test_failed_api_tokens_are_counted_by_address(log: SqliteDecisions) -> None:
     """Failures of the last minute are counted for each address, across connections."""
     now = time.time()
@@ -284,6 +309,25 @@ def test_old_decisions_go(log: SqliteDecisions, tmp_path: Path) -> None:
     assert log.total() == Count("", 1, 1)
     assert sum(row["counted"] for row in log.totals()) == 2
     assert log.page()[0].number == 2
+
+
+def test_a_wrong_clock_removes_nothing_that_is_young(log: SqliteDecisions, tmp_path: Path) -> None:
+    """A decision of a time before its days goes no sooner than those committed before it, one of a time to come no
+    later than those after it; by a clock that is not believed none goes for its age.
+    """
+    days = [-0.5, -30, 400, -0.2]
+    log.record(entries(*(decision(n, at=stored_at(time.time() + day * 86400)) for n, day in enumerate(days, 1))))
+    found, _ = keeper(tmp_path, days=1)
+    found.sweep()
+    assert ids(log) == [4, 3, 2, 1]
+    log._execute("UPDATE decisions SET at = ? WHERE number = 1", (stored_at(time.time() - 2 * 86400),))
+    doubting = Keeper(tmp_path / "decisions.db", Retention(1, 1 << 30), lambda *_: None, lambda: False)
+    doubting.sweep()
+    doubting.close()
+    assert ids(log) == [4, 3, 2, 1]
+    found.sweep()
+    found.close()
+    assert ids(log) == [4]
 
 
 def test_past_the_quota_refusals_go_first(
@@ -316,6 +360,25 @@ def test_a_reader_sees_what_is_committed(log: SqliteDecisions, tmp_path: Path) -
     reader = SqliteDecisions(tmp_path / "decisions.db", read_only=True)
     assert [plain_fields(found.decision) for found in reader.page()] == [plain_fields(decision(1))]
     reader.close()
+
+
+def test_the_wal_stays_small_while_two_write(log: SqliteDecisions, tmp_path: Path) -> None:
+    """Two workers that write without a pause let the WAL grow to a few megabytes, not for as long as they go on."""
+    wal = tmp_path / "decisions.db-wal"
+
+    def write(worker: int) -> int:
+        writer, top = SqliteDecisions(tmp_path / "decisions.db"), 0
+        for number in range(worker, 4000, 16):
+            keys = {"client_key": f"{number * 7919 % 4000}", "path": f"/{number * 104729 % 4000}"}
+            writer.record(entries(*(decision(number + i, **keys) for i in range(8))))
+            top = max(top, wal.stat().st_size)
+        writer.close()
+        return top
+
+    with ThreadPoolExecutor(2) as pool:
+        largest = max(pool.map(write, (0, 8)))
+    assert log.total().counted == 4000
+    assert largest < 3 * WAL_BYTES
 
 
 def test_the_decision_file_is_the_owners_alone(log: SqliteDecisions, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Self
 from support.pages import ROOT, Page
 
 PATIENCE = 300.0
+SET_UP = ROOT / "tests" / "support" / "set_up"
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", "*_cache", ".hypothesis", "__pycache__", "build", "dist", "site", "*.egg-info", "*.db*", "*.key"
 )
@@ -42,6 +43,7 @@ class Shell:
         self._count = 0
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("TENURE_", "VIRTUAL_ENV"))}
         clean |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120", "HOME": str(scratch), "PYTHONUNBUFFERED": "1"}
+        clean |= {"SET_UP": str(SET_UP)}
         clean.pop("PYTHONSAFEPATH", None)
         if not as_printed:
             clean |= {"PATH": f"{Path(sys.prefix) / 'bin'}:{clean['PATH']}", "PYTHONSAFEPATH": "1"}

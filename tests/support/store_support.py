@@ -7,7 +7,7 @@ import pysqlite3
 
 from tenure.domain.chain import GENESIS, chain_hash
 from tenure.domain.events import Draft, EventType, Installed, Switched
-from tenure.projections.fsck import fold
+from tenure.projections.fold import fold
 from tenure.projections.security_context import schema, to_row
 from tenure.store.codec import COLUMNS, decode, encode
 from tenure.store.connection import schema_of, statements

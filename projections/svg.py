@@ -1,11 +1,14 @@
 """A small writer of SVG: boxes, lines with heads, text. No fonts or files from elsewhere, no script.
 
 A picture brings its own ground, so that it can be read on any page; where the reader's system is dark it is dark too.
-Lengths are in user units, which a browser shows as CSS pixels.
+One made without a style takes the colours of the page it stands in. Text is text, whoever wrote it: what XML cannot
+hold or would turn the line around is shown as a replacement sign. Lengths are in user units (CSS pixels).
 """
 
 from collections.abc import Iterable
 from html import escape
+
+from tenure.projections.words import tame
 
 _STYLE = """
 text { font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2933 }
@@ -39,15 +42,18 @@ text { fill: #e3e8ee }
 
 
 class Canvas:
-    """A picture of a given size; `title` and `description` are read out to those who do not see it."""
+    """A picture of a given size; `title` and `description` are read out to those who do not see it. `role`: `img`, or
+    `group` if there are links in it.
+    """
 
-    def __init__(self, width: int, height: int, title: str, description: str) -> None:
+    def __init__(self, width: int, height: int, title: str, description: str, style: str = _STYLE,
+                 role: str = "img") -> None:  # fmt: skip
         self._parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-            ' role="img" aria-labelledby="title description">',
-            f'<title id="title">{escape(title)}</title>',
-            f'<desc id="description">{escape(description)}</desc>',
-            f"<style>\n{_STYLE}\n</style>",
+            f' role="{role}" aria-labelledby="title description">',
+            f'<title id="title">{_text(title)}</title>',
+            f'<desc id="description">{_text(description)}</desc>',
+            *([f"<style>\n{style}\n</style>"] if style else []),
             '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8"'
             ' orient="auto-start-reverse"><path class="head" d="M0 0 L10 5 L0 10 z"/></marker></defs>',
             f'<rect class="ground" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>',
@@ -57,10 +63,20 @@ class Canvas:
         """A rectangle with round corners; `kind` is `box`, `ours` or `group`."""
         self._parts.append(f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}" rx="7"/>')
 
-    def text(self, x: int, y: int, words: str, kind: str = "", anchor: str = "start") -> None:
+    def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> None:
         """A line of text on the base line `y`; `anchor` is `start`, `middle` or `end`."""
         named = f' class="{kind}"' if kind else ""
-        self._parts.append(f'<text{named} x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>')
+        self._parts.append(f'<text{named} x="{x:g}" y="{y:g}" text-anchor="{anchor}">{_text(words)}</text>')
+
+    def area(self, x: float, y: float, width: float, height: float, kind: str, words: str = "", link: str = "") -> None:
+        """A plain rectangle; `words` are shown when it is pointed at, `link` is followed from it."""
+        told = f"<title>{_text(words)}</title>" if words else ""
+        drawn = f'<rect class="{kind}" x="{x:.1f}" y="{y:g}" width="{width:.1f}" height="{height:g}">{told}</rect>'
+        self._parts.append(f'<a href="{_text(link)}">{drawn}</a>' if link else drawn)
+
+    def stroke(self, path: str, kind: str) -> None:
+        """A line along an SVG path, without a head."""
+        self._parts.append(f'<path class="{kind}" d="{path}"/>')
 
     def lines(self, x: int, y: int, words: Iterable[str], kind: str = "", anchor: str = "start") -> None:
         """Several lines of text, one below the other."""
@@ -85,3 +101,7 @@ class Canvas:
     def svg(self) -> str:
         """The whole file."""
         return "\n".join([*self._parts, "</svg>"]) + "\n"
+
+
+def _text(words: str) -> str:
+    return escape(tame(words))

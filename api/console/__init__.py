@@ -1,0 +1,1 @@
+"""`/console/`: read-only pages for people who would rather look. Server-rendered; the live tail alone has a script."""

@@ -1,0 +1,162 @@
+"""Rebuilding: the projection equals the fold, also under load; what differs is named and replaced while calls go on."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pysqlite3
+import pytest
+
+from support.command import told
+from support.commands import run
+from support.house import House
+from support.store_support import make_log, rehash, rows_of, write_rows
+from tenure.rebuild import compare, touched
+from tenure.simulator.site import Site
+from tenure.store.sqlite import SqliteLog
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service of two workers."""
+    with House(tmp_path_factory.mktemp("busy"), {}, "--workers", "2") as house:
+        yield house
+
+
+class Traffic:
+    """Sites that call and rotate until told to stop; every answer that was not as it should be is kept."""
+
+    def __init__(self, sites: list[Site]) -> None:
+        self.wrong: list[str] = []
+        self.calls = 0
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=self._play, args=(site,)) for site in sites]
+        for thread in self._threads:
+            thread.start()
+
+    def _play(self, site: Site) -> None:
+        while not self._end.is_set():
+            old = site.secret
+            self._expect("rotation", site.rotate().status, {204})
+            self._expect("webhook by the new secret", site.webhook().status, {200})
+            self._expect("webhook by the old secret", site.webhook(secret=old).status, {425})
+
+    def _expect(self, what: str, status: int, right: set[int]) -> None:
+        self.calls += 1
+        if status not in right:
+            self.wrong.append(f"{what}: {status}")
+
+    def stop(self) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def spoil(path: Path, sql: str) -> None:
+    """Changes the live projection behind the service's back."""
+    database = pysqlite3.connect(str(path / "events.db"), timeout=10)
+    database.execute(sql)
+    database.commit()
+    database.close()
+
+
+def indexes(path: Path) -> int:
+    """How many indexes the live table has."""
+    database = pysqlite3.connect(str(path / "events.db"))
+    found = len(database.execute("PRAGMA index_list(security_contexts)").fetchall())
+    database.close()
+    return found
+
+
+def test_a_rebuild_under_load_is_identical_and_disturbs_nobody(busy: House) -> None:
+    """While two workers take rotations the fold equals the projection each time, and every call is answered rightly."""
+    traffic = Traffic([busy.installed() for _ in range(3)])
+    try:
+        for _ in range(3):
+            found = told(busy.folder, busy.settings, "rebuild")
+            assert found["identical"]
+            assert found["events"] > 6
+    finally:
+        traffic.stop()
+    assert traffic.wrong == []
+    assert traffic.calls > 10
+
+
+def test_a_wrong_projection_is_replaced_under_load(busy: House) -> None:
+    """A spoilt row is named with its field and both values, exit status 1; workers' statements survive the swap."""
+    victim, others = busy.installed(), [busy.installed() for _ in range(3)]
+    before = indexes(busy.folder)
+    traffic = Traffic(others)
+    try:
+        assert busy.page(victim).status_code == 200
+        spoil(busy.folder, f"UPDATE security_contexts SET installed = 0 WHERE client_key = '{victim.client_key}'")
+        assert busy.page(victim).status_code == 401
+        found = told(busy.folder, busy.settings, "rebuild", status=1)
+        assert (found["identical"], found["different"]) == (False, 1)
+        assert found["first"] == {"client_key": victim.client_key, "field": "installed", "live": 0, "folded": 1}
+        for _ in range(4):
+            assert busy.page(victim).status_code == 200
+        time.sleep(0.1)
+    finally:
+        traffic.stop()
+    assert traffic.wrong == []
+    assert told(busy.folder, busy.settings, "rebuild")["identical"]
+    assert indexes(busy.folder) == before
+    assert told(busy.folder, busy.settings, "log", "verify")["ok"]
+    (event,) = (event for event in busy.events("") if event.type == "operator.rebuilt")
+    assert event.position == found["position"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "field"),
+    [
+        ("DELETE FROM security_contexts WHERE client_key = 'tenant-7'", ""),
+        ("UPDATE security_contexts SET secret_fingerprint = 'x' WHERE client_key = 'tenant-7'", "secret_fingerprint"),
+        ("UPDATE security_contexts SET client_key = 'tenant-77777' WHERE client_key = 'tenant-7'", ""),
+    ],
+)
+def test_rows_lost_changed_and_invented_are_found_and_put_right(tmp_path: Path, sql: str, field: str) -> None:
+    """A missing, a changed and an invented row are each seen; after the swap the projection is the fold."""
+    make_log(tmp_path / "events.db", 2000, 50)
+    spoil(tmp_path, sql)
+    found = run(tmp_path, "rebuild", "--json")
+    assert found.status == 1
+    assert found.rows[0]["first"]["client_key"] == "tenant-7"
+    assert found.rows[0]["first"]["field"] == field
+    again = run(tmp_path, "rebuild", "--json")
+    assert (again.status, again.rows[0]["identical"]) == (0, True)
+    database = pysqlite3.connect(str(tmp_path / "events.db"))
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    database.close()
+    assert not {name for name in tables if name.startswith("security_contexts_")}
+
+
+def test_on_several_processes_it_is_the_same(tmp_path: Path) -> None:
+    """Split over processes every event is gone through once, and the same tenant is found to differ."""
+    path = tmp_path / "events.db"
+    make_log(path, 40_000, 900)
+    assert compare(path, lambda events: None, 2).events == compare(path, lambda events: None, 1).events == 40_000
+    spoil(tmp_path, "UPDATE security_contexts SET enabled = 1 - enabled WHERE client_key IN ('tenant-5', 'tenant-600')")
+    found = compare(path, lambda events: None, 2)
+    assert (found.different, found.first and found.first.client_key) == (2, "tenant-5")
+    log = SqliteLog(path, read_only=True)
+    assert len(touched(log, 39_990)) == 10
+    log.close()
+
+
+@pytest.mark.parametrize("position", [1, 500, 2000])
+def test_a_broken_chain_is_not_rebuilt_from(tmp_path: Path, position: int) -> None:
+    """An event that does not follow from the one before ends it with its position; nothing is replaced."""
+    path = tmp_path / "events.db"
+    make_log(path, 2000, 50)
+    rows = rows_of(path)
+    changed = list(rows[position - 1])
+    changed[5] = "2027-01-01T00:00:00.000000Z"
+    rows[position - 1] = tuple(changed)
+    write_rows(path, rows)
+    found = run(tmp_path, "rebuild", "--json")
+    assert found.status == 1
+    assert f"position {position}" in found.err
+    write_rows(path, [*rehash(rows)[:-1], rows[-1]])
+    assert run(tmp_path, "rebuild").status == 1

@@ -1,0 +1,1 @@
+../../tenure/posting.py
