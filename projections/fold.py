@@ -6,7 +6,6 @@ Both sides come in the order of tenants and are walked side by side, so that one
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from tenure.domain.events import Event
@@ -73,20 +72,20 @@ def fold_stream(events: Iterable[Event]) -> Tenant | None:
 def contexts(events: Iterable[Event], seen: Folded, limit: int | None = None) -> Iterator[tuple[Place, Tenant]]:
     """Each tenant of events that come tenant by tenant; stops behind the tenant with which `limit` is reached."""
     until = None if limit is None else seen.events + limit
-    for place, stream in groupby(events, key=_place):
-        tenant = None
-        for event in stream:
-            seen.events += 1
-            tenant = evolve(tenant, event)
-        seen.last = place
-        if tenant is not None:
-            yield place, tenant
-        if until is not None and seen.events >= until:
-            return
-
-
-def _place(event: Event) -> Place:
-    return event.app_key, event.client_key
+    tenant, app_key, client_key = None, "", ""
+    for event in events:
+        if event.client_key != client_key or event.app_key != app_key:
+            if tenant is not None:
+                yield (app_key, client_key), tenant
+            # the event at hand belongs to the next tenant: it is not counted as gone through
+            if until is not None and seen.events >= until:
+                return
+            tenant, app_key, client_key = None, event.app_key, event.client_key
+            seen.last = (app_key, client_key)
+        tenant = evolve(tenant, event)
+        seen.events += 1
+    if tenant is not None:
+        yield (app_key, client_key), tenant
 
 
 def mismatches(live: Iterable[Row], folded: Iterable[tuple[Place, Tenant]]) -> Iterator[Mismatch]:

@@ -77,9 +77,7 @@ def compare(path: Path, say: Say, processes: int | None = None) -> Compared:
 
 
 def _reader(path: Path) -> SqliteLog:
-    log = SqliteLog(path, read_only=True)
-    log.connection.execute("PRAGMA mmap_size=1073741824")
-    return log
+    return SqliteLog(path, read_only=True)
 
 
 def _on_many(path: Path, parts: list[Place], processes: int, say: Say) -> Compared:

@@ -41,6 +41,7 @@ from tenure.stores import Log, log_of, prepare_log
 from tenure.trust import limits, widened
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
+INTERNAL_HOST = "TENURE_BOUND_INTERNAL_HOST"
 
 
 def prepare(settings: Settings) -> None:
@@ -140,7 +141,8 @@ def build(settings: Settings) -> App:
 
 def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) -> Listener:
     async def notices() -> list[str]:
-        return [*widened(settings), *limits(settings), *await house.notices()]
+        trusted = widened(settings, os.environ.get(INTERNAL_HOST, "127.0.0.1"))
+        return [*trusted, *limits(settings), *await house.notices()]
 
     async def condition() -> Condition:
         found, noticed = await asyncio.gather(house.problems(), notices())

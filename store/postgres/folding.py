@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tenure.domain.chain import GENESIS
 from tenure.domain.events import Event
 from tenure.domain.ports import Transaction
 from tenure.store.codec import COLUMNS
@@ -12,7 +13,8 @@ _PAGE = 2000
 _NETSTRINGS = " || ".join(f"octet_length(e.{name}::text) || ':' || e.{name}::text || ','" for name in COLUMNS)
 _FIELDS = ", ".join(f"e.{name}" for name in ("position", "version", "type", "app_key", "client_key", "recorded_at"))
 _READ = (
-    f"SELECT convert_to({_NETSTRINGS}, 'UTF8'), e.hash, p.hash, {_FIELDS}, convert_to(e.data, 'UTF8') "
+    f"SELECT convert_to('64:' || CASE e.position WHEN 1 THEN '{GENESIS}' ELSE p.hash END || ',' || {_NETSTRINGS}, "
+    f"'UTF8'), e.hash, {_FIELDS}, convert_to(e.data, 'UTF8') "
     "FROM events e LEFT JOIN events p ON p.position = e.position - 1 "
     "WHERE (e.app_key, e.client_key, e.version) > (?, ?, ?) ORDER BY e.app_key, e.client_key, e.version LIMIT ?"
 )
@@ -32,4 +34,4 @@ def _rows(connection: Transaction) -> Iterator[tuple[Any, ...]]:
         yield from rows
         if len(rows) < _PAGE:
             return
-        after = (rows[-1][6], rows[-1][7], rows[-1][4])
+        after = (rows[-1][5], rows[-1][6], rows[-1][3])

@@ -38,7 +38,7 @@ def serve(
     if internal_port is None:
         internal_port = number + 1 if port else 0
     internal = _bind(internal_host, internal_port)
-    os.environ[wiring.INTERNAL_PORT] = str(internal.getsockname()[1])
+    os.environ |= {wiring.INTERNAL_PORT: str(internal.getsockname()[1]), wiring.INTERNAL_HOST: internal_host}
     if internal.getsockname()[1] == number:
         raise fail("the two listeners need two ports", 2)
     with guarded():

@@ -153,3 +153,11 @@ def test_readyz_names_what_widens_trust(signed: House, legacy: House) -> None:
     assert not [notice for notice in one["notices"] if "LEGACY_INSTALL" in notice]
     assert [notice for notice in other["notices"] if "LEGACY_INSTALL" in notice]
     assert other["status"] == "ready"
+
+
+def test_readyz_names_an_internal_listener_for_others(tmp_path: Path) -> None:
+    """An internal listener that others than this machine reach is a notice."""
+    with House(tmp_path, {}, "--internal-host", "0.0.0.0") as house:
+        url = house.service.internal_url.replace("0.0.0.0", "127.0.0.1")
+        notices = httpx.get(f"{url}/readyz", trust_env=False).json()["notices"]
+    assert [notice for notice in notices if "0.0.0.0" in notice]
