@@ -143,7 +143,12 @@ class SecurityContextProjector:
         row = transaction.execute(_READ, (event.app_key, event.client_key)).fetchone()
         tenant = evolve(from_row(row) if row else None, event)
         if tenant is not None:
-            transaction.execute(_WRITE, to_row(tenant))
+            put(transaction, tenant)
+
+
+def put(transaction: Transaction, tenant: Tenant) -> None:
+    """The tenant's row as it is now."""
+    transaction.execute(_WRITE, to_row(tenant))
 
 
 def as_of(log: EventLog, app_key: str, client_key: str, position: int | None) -> Tenant | None:

@@ -21,7 +21,7 @@ from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
 from tenure.store.postgres.folding import by_tenant
-from tenure.store.postgres.migrations import check_guards, migrate, missing_guards
+from tenure.store.postgres.migrations import check_guards, migrate, missing_guards, refuse_other, schema_problems
 from tenure.store.postgres.session import Session
 from tenure.store.sqlite import utc_now
 
@@ -41,6 +41,7 @@ def open_log(url: str, projections: Sequence[tuple[str, str]] = ()) -> None:
     try:
         migrate(session, projections)
         check_guards(session)
+        refuse_other(schema_problems(session, [text for _, text in projections]))
     finally:
         session.close()
 

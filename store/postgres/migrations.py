@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from tenure.store.connection import UntrustedStoreError, refuse_missing
 from tenure.store.postgres.session import Session
+from tenure.store.postgres.shape import differences
 
 _LOCK = 7_310_577_285  # any number that nobody else takes in this database
 _TABLE = "CREATE TABLE IF NOT EXISTS tenure_migrations (name TEXT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT now())"
@@ -71,3 +72,15 @@ def missing_guards(session: Session) -> list[str]:
         "to_regclass('spent_tokens')) AND t.tgenabled = 'A' AND t.tgqual IS NULL AND cardinality(t.tgattr::int2[]) = 0"
     )
     return sorted(name for name, *_ in wanted - {tuple(row) for row in rows})
+
+
+def schema_problems(session: Session, projections: Sequence[str] = ()) -> list[str]:
+    """What is not as the schemas make it, in words; `projections`: their statements."""
+    return differences(session.connection(), [schema_of("events"), *projections])
+
+
+def refuse_other(problems: list[str]) -> None:
+    """Refuses a database whose tables are not as they were made."""
+    if problems:
+        named = "; ".join(problems[:5])
+        raise UntrustedStoreError(f"the database is not as Tenure made it: {named}. Restore a backup")

@@ -11,9 +11,10 @@ from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, progress, settings_of
 from tenure.rebuild import Compared, Rebuilt
 from tenure.rebuild import rebuild as rebuilt
+from tenure.refold import refold
 from tenure.settings import StoreSettings
 from tenure.store.folding import BrokenChainError
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 from tenure.wiring import open_writer
 
 
@@ -22,22 +23,26 @@ def rebuild(as_json: Json = False) -> None:
     Example: tenure rebuild
     """
     settings = settings_of(StoreSettings)
-    if settings.on_postgres:
-        raise fail("the log is in PostgreSQL: rebuild works on a file; tenure log verify compares the contexts", 2)
     with guarded():
-        log = SqliteLog(settings.log_path, read_only=True)
+        log = log_of(settings)
         try:
             total = log.head()[0]
         finally:
             log.close()
         try:
             with _shown(total, as_json) as say:
-                found = rebuilt(settings.log_path, say, lambda compared: _note(settings, compared))
+                found = _rebuilt(settings, say)
         except BrokenChainError as error:
             raise fail(f"{error}; nothing was replaced", 1) from None
     _tell(found, as_json)
     if not found.identical:
         raise typer.Exit(1)
+
+
+def _rebuilt(settings: StoreSettings, say: Callable[[int], None]) -> Rebuilt:
+    if settings.on_postgres:
+        return refold(settings, say, lambda compared: _note(settings, compared))
+    return rebuilt(settings.log_path, say, lambda compared: _note(settings, compared))
 
 
 @contextmanager
@@ -84,5 +89,5 @@ def _tell(found: Rebuilt, as_json: bool) -> None:
     if found.identical:
         typer.echo(f"identical: {found.events} events in {found.seconds:.1f} s")
         return
-    typer.echo(f"NOT identical: {found.different} tenants of {found.events} events, {found.seconds:.1f} s; swapped")
+    typer.echo(f"NOT identical: {found.different} tenants of {found.events} events, {found.seconds:.1f} s; put right")
     typer.echo(f"  the first: {first.says if first else ''}")

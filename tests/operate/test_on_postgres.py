@@ -80,6 +80,29 @@ def test_auditors_are_answered_over_http(house: House) -> None:
     assert "PostgreSQL" in str(internal(house, "/readyz").json()["notices"])
 
 
+def test_contexts_are_rebuilt_while_it_serves(house: House) -> None:
+    """Contexts that were changed, lost or made up are named and put right by `rebuild`, in force at once; an event says
+    so, and what was right stays as it was.
+    """
+    changed, lost, other = house.installed(), house.installed(), house.installed()
+    assert told(house.folder, house.settings, "rebuild")["identical"]
+    owner = psycopg.connect(house.settings["DATABASE_URL"], autocommit=True)
+    owner.execute("UPDATE security_contexts SET installed = 0 WHERE client_key = %s", [changed.client_key])
+    owner.execute("DELETE FROM security_contexts WHERE client_key = %s", [lost.client_key])
+    owner.execute("CREATE TEMP TABLE one AS SELECT * FROM security_contexts WHERE client_key = %s", [other.client_key])
+    owner.execute("UPDATE one SET client_key = 'made-up'")
+    owner.execute("INSERT INTO security_contexts SELECT * FROM one")
+    owner.close()
+    assert house.page(lost).status_code == 401
+    found = told(house.folder, house.settings, "rebuild", status=1)
+    assert (found["identical"], found["different"]) == (False, 3)
+    assert house.events("")[-1].type == "operator.rebuilt"
+    pages = [house.page(site) for site in (changed, lost, other)]
+    assert [page.status_code for page in pages] == [200, 200, 200], [page.text for page in pages]
+    assert told(house.folder, house.settings, "rebuild")["identical"]
+    assert told(house.folder, house.settings, "log", "verify")["ok"]
+
+
 def test_a_tenant_is_forgotten(house: House) -> None:
     """An erasure destroys the key, appends `erased` and empties the context; who returns begins anew."""
     site = house.installed(base_url="https://gone.atlassian.net")

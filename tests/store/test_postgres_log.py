@@ -102,6 +102,36 @@ def test_a_log_without_its_guards_is_not_trusted(store: InPostgres, sabotage: st
         open_log(store.url, [schema("postgres")])
 
 
+@pytest.mark.parametrize(
+    ("sabotage", "named"),
+    [
+        ("ALTER TABLE events DROP CONSTRAINT events_app_key_client_key_version_key", "constraint events"),
+        ("ALTER TABLE events ADD COLUMN more TEXT", "column events.more is not of ours"),
+        ("ALTER TABLE security_contexts ALTER COLUMN secret DROP NOT NULL", "security_contexts.secret is changed"),
+        ("DROP INDEX events_kid", "index events_kid is gone"),
+        ("CREATE RULE swallow AS ON INSERT TO spent_tokens DO INSTEAD NOTHING", "rule spent_tokens.swallow"),
+        (
+            "CREATE FUNCTION let_in() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.installed = 1; RETURN NEW; END $$;"
+            " CREATE TRIGGER let_in BEFORE UPDATE ON security_contexts FOR EACH ROW EXECUTE FUNCTION let_in()",
+            "trigger security_contexts.let_in is not of ours",
+        ),
+        ("ALTER TABLE security_contexts ENABLE ROW LEVEL SECURITY", "table security_contexts is changed"),
+    ],
+)
+def test_a_schema_that_is_not_ours_is_not_trusted(store: InPostgres, sabotage: str, named: str) -> None:
+    """Whatever of the tables is gone, changed or added refuses the next start, by name."""
+    store.foreign(sabotage)
+    with pytest.raises(UntrustedStoreError, match=named):
+        open_log(store.url, [schema("postgres")])
+
+
+def test_an_index_of_ones_own_is_nobodys_business(store: InPostgres) -> None:
+    """An index that somebody added for his own questions does not keep the service from starting."""
+    store.foreign("CREATE INDEX of_mine ON events (hash)")
+    open_log(store.url, [schema("postgres")])
+
+
 def test_a_role_that_may_only_read_and_append_serves(store: InPostgres, cluster: Cluster) -> None:
     """With the documented grants the service starts, appends and reads; changing, or moving the head, is forbidden."""
     database = store.url.rpartition("/")[2]
