@@ -7,9 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -85,6 +88,36 @@ def test_after_the_answer_the_old_secret_is_refused_by_every_worker(house: House
         for asker in askers:
             asker.result()
     assert set(statuses) == ({425} if how == "rotation" else {401})
+
+
+def test_of_many_rotations_none_lets_an_old_secret_in(cluster: Cluster, tmp_path: Path) -> None:
+    """Over four processes, each asked by connections of its own right after each 204: the old secret never passes, the
+    new one always does. TENURE_TEST_ROTATIONS=500 for as many.
+    """
+    rotations = int(os.environ.get("TENURE_TEST_ROTATIONS", "25"))
+    with House(tmp_path, {"DATABASE_URL": cluster.url(cluster.database())}, "--workers", "4") as house:
+        site = house.installed()
+        old, new = Counter[int](), Counter[int]()
+
+        def ask(token: str) -> int:
+            headers = {"X-Original-Method": "GET", "X-Original-URI": "/page", "Authorization": f"JWT {token}"}
+            # a connection each, so that every process gets its share; httpx takes 50 ms to make one
+            connection = HTTPConnection(urlsplit(house.service.internal_url).netloc, timeout=15)
+            try:
+                connection.request("GET", "/forward-auth", headers=headers)
+                return connection.getresponse().status
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(rotations):
+                before = site.page_token("GET", "/page")
+                assert ask(before) == 200
+                assert site.rotate().status == 204
+                old.update(pool.map(ask, [before] * 8))
+                new.update(pool.map(ask, [site.page_token("GET", "/page") for _ in range(4)]))
+        assert set(old) <= {401, 425}, old
+        assert set(new) == {200}, new
 
 
 def test_a_database_that_stops_answering_refuses_within_two_seconds(tmp_path: Path) -> None:
