@@ -21,9 +21,8 @@ from tenure.api.problems import unrecorded
 from tenure.api.recorder import Recorder, new_id
 from tenure.api.signing import Access
 from tenure.domain.alarms import AlarmKind
+from tenure.domain.decisions import WITHIN_MS
 from tenure.domain.refusals import OursError, Reason
-
-WITHIN_MS = (1, 5, 25, 100, 250, 1000, 5000)
 
 
 class AlarmCounters(Protocol):

@@ -12,6 +12,9 @@ stranger can make any number of them. What was answered is what was counted: rec
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+WITHIN_MS = (1, 5, 25, 100, 250, 1000, 5000)
+"""Answers are counted by how long they took: within each of these milliseconds, and beyond the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

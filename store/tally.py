@@ -8,9 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
-from tenure.domain.decisions import Decision
-
-WITHIN_MS = (1, 5, 25, 100, 250, 1000, 5000)
+from tenure.domain.decisions import WITHIN_MS, Decision
 
 _TOTALS = ("counted", "kept", "withdrawn", "dropped", "took_ms", *(f"within_{ms}" for ms in WITHIN_MS))
 _ADD_TOTALS = (

@@ -113,7 +113,7 @@ def check_files(installation: Installation) -> Iterator[Finding]:
         try:
             check_permissions(path)
         except UntrustedStoreError as error:
-            yield Finding("permissions", Level.BAD, str(error), "As it says.")
+            yield Finding("permissions", Level.BAD, str(error), "Until then serve does not start.")
             continue
         if path.exists():
             yield from _usable(path)
@@ -140,7 +140,7 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
     try:
         installation.keys.master()
     except SettingsError as error:
-        yield Finding("master key", Level.BAD, str(error), "As it says.")
+        yield Finding("master key", Level.BAD, str(error), "Until then serve does not start.")
         return
     path = installation.store.beside("keys")
     if not path.exists():
@@ -157,7 +157,12 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
     try:
         yield _opened(installation.store, installation.keys, path)
     except UntrustedStoreError as error:
-        yield Finding("master key", Level.BAD, str(error), "As it says, or restore the keys from their own backup.")
+        yield Finding(
+            "master key",
+            Level.BAD,
+            str(error),
+            "Or restore the keys from their own backup; serve does not start before.",
+        )
 
 
 def _opened(store: StoreSettings, keys: KeySettings, path: Path) -> Finding:

@@ -82,6 +82,7 @@ def configure(level: int = logging.INFO) -> None:
     logging.raiseExceptions = False  # logging's own report of a line that failed would print a traceback
     logging.captureWarnings(True)
     warnings.simplefilter("default")
+    warnings.simplefilter("ignore", ResourceWarning)  # as Python itself: what the end closes is no news
     sys.excepthook = _uncaught
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 

@@ -137,7 +137,7 @@ def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
     made: Log = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
     if not _holds_a_log(made):
         made.close()
-        raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log; `tenure serve` makes it")
+        raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
     return made
 
 

@@ -1,21 +1,19 @@
 """`tenure decisions`: what was accepted and refused, and why; counted exactly, kept as far as there was room."""
 
-import sys
-import time
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from tenure.cli.audit import Json, not_empty, one_tenant
-from tenure.cli.output import emit, fail, guarded, moment, reading, settings_of, table
+from tenure.cli.follow import follow as follow_rows
+from tenure.cli.output import fail, guarded, moment, reading, settings_of, table
 from tenure.domain.decisions import Stored, Wanted
 from tenure.domain.refusals import Reason
 from tenure.projections import shown
 from tenure.settings import StoreSettings
 from tenure.store.decisions import SqliteDecisions
 
-LOOK_EVERY_S = 0.2
 _SHOWN = ("at", "kind", "verdict", "reason", "client_key", "path", "status", "decision")
 
 
@@ -103,19 +101,13 @@ def _listed(store: SqliteDecisions, wanted: Wanted, limit: int, follow: bool, as
     found = list(reversed(store.page(wanted, limit=limit)))
     table([decision_fields(stored) for stored in found], _SHOWN, as_json)
     _say(store, wanted)
-    number = max([number, *(stored.number for stored in found)])
-    while follow:
-        sys.stdout.flush()
-        for stored in store.all(wanted, after=number):
-            number = stored.number
-            fields = decision_fields(stored)
-            emit(fields, True) if as_json else typer.echo(_line(fields))
-        time.sleep(LOOK_EVERY_S)
-
-
-def _line(fields: dict[str, Any]) -> str:
-    # control characters of a stranger's text must not reach the terminal
-    return "  ".join("".join(c if c.isprintable() else "\ufffd" for c in str(fields[name])) for name in _SHOWN)
+    if follow:
+        follow_rows(
+            lambda after: [
+                (one.number, decision_fields(one)) for one in store.page(wanted, after=after, newest_first=False)
+            ],
+            max([number, *(stored.number for stored in found)]), _SHOWN, as_json,
+        )  # fmt: skip
 
 
 def _say(store: SqliteDecisions, wanted: Wanted) -> None:

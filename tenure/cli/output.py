@@ -49,7 +49,7 @@ def guarded() -> Iterator[None]:
     except UntrustedStoreError as error:
         raise fail(str(error), 3) from None
     except FileNotFoundError as error:
-        raise fail(str(error), 1) from None
+        raise fail(*_absent(error)) from None
     except OursError as error:
         raise fail(f"{error.detail or error.reason}; try again", 1) from None
     except database_errors() as error:
@@ -58,6 +58,13 @@ def guarded() -> Iterator[None]:
         raise  # whoever read has seen enough: the command line ends without a word
     except OSError as error:
         raise fail(f"the store cannot be opened: {error.strerror} (TENURE_DATABASE_URL)", 2) from None
+
+
+def _absent(error: FileNotFoundError) -> tuple[str, int]:
+    """A store that is not there: nothing has been served here, or its folder is missing; and what to do."""
+    if error.errno is not None:
+        return f"{error.filename}: {error.strerror}; make its folder, or set TENURE_DATABASE_URL", 2
+    return f"{error}; go to the folder where `tenure serve` runs, or set TENURE_DATABASE_URL to its log", 1
 
 
 @contextmanager

@@ -33,11 +33,11 @@ def serve(
         settings.master()
         wiring.read_descriptor(settings)
         wiring.prepare(settings)
-    public = _bind(host, port)
+    public = _bind(host, port, "--port")
     number = public.getsockname()[1]
     if internal_port is None:
         internal_port = number + 1 if port else 0
-    internal = _bind(internal_host, internal_port)
+    internal = _bind(internal_host, internal_port, "--internal-port")
     os.environ |= {wiring.INTERNAL_PORT: str(internal.getsockname()[1]), wiring.INTERNAL_HOST: internal_host}
     if internal.getsockname()[1] == number:
         raise fail("the two listeners need two ports", 2)
@@ -52,16 +52,18 @@ def serve(
         Multiprocess(config, sockets=[public, internal]).run()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         bound.listen(2048)
         bound.set_inheritable(True)
     except OSError as error:
-        raise fail(f"cannot listen on {host}:{port}: {error.strerror}", 2) from None
+        bound.close()
+        hint = f"end what listens there, or give {option} another"
+        raise fail(f"cannot listen on {host}:{port}: {error.strerror}; {hint}", 2) from None
     return bound
 
 

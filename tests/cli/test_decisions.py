@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,19 +87,22 @@ def test_wrong_use(house: House) -> None:
 
 
 def test_follow(house: House) -> None:
-    """Following prints what was recorded after it began, once each."""
+    """Following prints what was recorded after it began, once each, and ends quietly with Ctrl-C."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TENURE_")}
     with subprocess.Popen(
         [sys.executable, "-m", "tenure", "decisions", "--follow", "--limit", "1", "--json"],
-        cwd=house.folder, env=clean, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=house.folder, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
         assert running.stdout is not None
+        assert running.stderr is not None
         try:
             first = json.loads(running.stdout.readline())
             site = house.installed()
             following = [json.loads(running.stdout.readline()) for _ in range(2)]
         finally:
-            running.terminate()
+            running.send_signal(signal.SIGINT)
+        assert "Traceback" not in running.stderr.read()
+        assert running.wait(10) in {0, 130}
     assert [row["kind"] for row in following] == ["installed", "enabled"]
     assert {row["client_key"] for row in following} == {site.client_key}
     assert first["decision"] < following[0]["decision"] < following[1]["decision"]

@@ -1,6 +1,7 @@
 """What a command says of a store that it cannot use: which file, why, what to do; and that act and event are one."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,30 @@ def folder(tmp_path: Path) -> Path:
     open_keys(tmp_path / "keys.db").close()
     open_decisions(tmp_path / "decisions.db")
     return tmp_path
+
+
+def test_a_store_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Whoever asks in the wrong folder is told which file is missing, and how to name the right one; a folder that is
+    missing is wrong use.
+    """
+    for arguments in (("events",), ("tenant", "list"), ("decisions",), ("log", "verify")):
+        refused = tenure(tmp_path, {}, *arguments, status=1)
+        assert ".db does not exist; go to the folder where `tenure serve` runs" in refused.stderr
+        assert "TENURE_DATABASE_URL" in refused.stderr
+    settings = SETTINGS | {"BASE_URL": "https://app.example.com", "DATABASE_URL": "nowhere/events.db"}
+    refused = tenure(tmp_path, settings, "serve", status=2)
+    assert "make its folder, or set TENURE_DATABASE_URL" in refused.stderr
+
+
+def test_a_port_in_use_is_told_with_the_option_to_change(tmp_path: Path) -> None:
+    """A port that is taken is one line: which one, and the option that names another; no warning comes after it."""
+    settings = SETTINGS | {"BASE_URL": "https://app.example.com"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        public = tenure(tmp_path, settings, "serve", "--port", port, status=2)
+        internal = tenure(tmp_path, settings, "serve", "--port", "0", "--internal-port", port, status=2)
+    for refused, option in ((public, "--port"), (internal, "--internal-port")):
+        assert refused.stderr.splitlines()[-1].endswith(f"in use; end what listens there, or give {option} another")
 
 
 def last_event(folder: Path) -> int:
