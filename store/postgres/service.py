@@ -108,8 +108,11 @@ class PostgresInstallKeys:
         return row[0] if row else None
 
     async def put(self, host: str, kid: str, pem: str) -> None:
-        """Keeps a key; that it could not be kept only costs asking again."""
-        sql = "INSERT INTO install_keys VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        """Keeps a key in place of one that is no key; that it could not be kept only costs asking again."""
+        sql = (
+            "INSERT INTO install_keys VALUES (?, ?, ?, ?) ON CONFLICT (host, kid) DO UPDATE "
+            "SET pem = excluded.pem, fetched_at = excluded.fetched_at"
+        )
         await self._store.ask(lambda log: bool(log.connection.execute(sql, (host, kid, pem, utc_now()))))
 
 

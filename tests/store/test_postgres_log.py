@@ -138,9 +138,9 @@ def test_a_role_that_may_only_read_and_append_serves(store: InPostgres, cluster:
     role = f"app_{database}"
     store.foreign(f"""
         CREATE ROLE {role} LOGIN;
-        GRANT SELECT, INSERT ON events, spent_tokens, install_keys TO {role};
+        GRANT SELECT, INSERT ON events, spent_tokens TO {role};
         GRANT SELECT, UPDATE (id) ON log_head TO {role};
-        GRANT SELECT, INSERT, UPDATE ON security_contexts TO {role};
+        GRANT SELECT, INSERT, UPDATE ON security_contexts, install_keys TO {role};
         GRANT SELECT ON nobody, tenure_migrations TO {role};
     """)
     url = cluster.url(database, user=role)
@@ -331,6 +331,20 @@ def test_contexts_asked_for_together_are_each_their_own(store: InPostgres) -> No
         return [tenant.client_key + tenant.secret.sealed if tenant else "-" for tenant in found]
 
     assert asyncio.run(ask()) == ["asealed-a", "bsealed-b", "-", "asealed-a", "-", "-", "-"] * 20
+    events.close()
+
+
+def test_an_install_key_that_is_none_is_replaced(store: InPostgres) -> None:
+    """A key that every process reads gives way to the one that was fetched since; keys of other hosts stay."""
+    events = PostgresEvents(store.url, current_of, [SecurityContextProjector()])
+
+    async def ask() -> list[str | None]:
+        keys = events.key_store
+        for host, pem in (("a", "no key"), ("b", "other"), ("a", "key")):
+            await keys.put(host, "kid", pem)
+        return [await keys.get(host, "kid") for host in ("a", "b", "c")]
+
+    assert asyncio.run(ask()) == ["key", "other", None]
     events.close()
 
 
