@@ -15,7 +15,7 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test traefik format check bench docs pictures screenshots reference tutorial lock clean
+.PHONY: help setup demo test traefik format check bench torture docs pictures screenshots reference tutorial lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ reference: setup ## write the pages that are made from the commands
 
 bench: $(BENCH_VENV)/.stamp $(PEERS)/node_modules/.stamp ## measure against the peers, 25 minutes (BENCH=--quick: 4)
 	PYTHONPATH=benchmarks $(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
+
+torture: setup ## attacks and kill -9 at their full size, one table, up to 15 minutes (quick versions are in make test)
+	$(VENV)/bin/python tests/torture/run.py
 
 lock: setup ## write all locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null

@@ -26,6 +26,7 @@ class EdgeProtocol(HttpToolsProtocol):
     _body_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _received = 0
     _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,11 +42,16 @@ class EdgeProtocol(HttpToolsProtocol):
             if self._head_timer is None:
                 self._await_head()
             self._head_bytes += len(data)
+        self._received = len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self._refuse(b"431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
+        # a head that came whole, in one piece of the wire, is too long all the same; the parser takes the error as its
+        # own and has it answered
+        if max(self._head_bytes, self._received) > HEAD_LIMIT and self._head_size() > HEAD_LIMIT:
+            raise ValueError("the head is too long")
         self._in_head, self._head_bytes = False, 0
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -78,7 +84,11 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(b"400 Bad Request")
+        too_long = self._in_head and self._head_size() > HEAD_LIMIT
+        self._refuse(b"431 Request Header Fields Too Large" if too_long else b"400 Bad Request")
+
+    def _head_size(self) -> int:
+        return len(self.url or b"") + sum(len(name) + len(value) + 4 for name, value in self.headers or ())
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._late)

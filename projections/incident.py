@@ -52,8 +52,10 @@ class Redactor:
         return replace(event, data=data, token_fingerprint="")
 
     def call(self, call: Decision) -> Decision:
-        """The call of this tenant, its account marked and its addresses gone but for their marks."""
+        """The call of this tenant: its account and any other tenant it named are marks, its addresses are gone."""
         facts = replace(call.facts, address="", peer="", account=self.mark(call.facts.account))
+        if facts.body_client_key not in (None, "", call.claimed_client_key):
+            facts = replace(facts, body_client_key=self.mark(facts.body_client_key or ""))
         return replace(call, facts=facts)
 
     def elsewhere(self, call: Decision) -> Decision:

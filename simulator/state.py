@@ -129,9 +129,13 @@ class State:
     def _write(self, kept: _Kept) -> _Kept:
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
-            handle = os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            # never through a link that somebody put there
+            beside.unlink(missing_ok=True)
+            handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
             with os.fdopen(handle, "w") as out:
                 out.write(kept.model_dump_json(indent=1))
+                out.flush()
+                os.fsync(out.fileno())
             beside.replace(self.path)
         except OSError as error:
             raise StateError(f"{self.path}: {error.strerror}; name another file with --state") from None

@@ -4,31 +4,30 @@
 before it gets its name, and is fsynced.
 """
 
-import os
 from pathlib import Path
 
 from tenure.domain.chain import Walk, walk
 from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.evidence import stored_rows
+from tenure.store.files import partial_of, sync, write_new
 
 
 def copy_log(source: Path, target: Path) -> Walk:
     """Copies the log to a new file; FileExistsError if there is one, UntrustedStoreError if the copy is not whole."""
     if target.exists():
         raise FileExistsError(f"{target} exists already; a backup is never written over a file")
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    partial = partial_of(target)
     try:
+        write_new(partial, [])
         database = connect(source, read_only=True)
         try:
             database.execute("VACUUM INTO ?", [str(partial)])
         finally:
             database.close()
         found = _checked(partial)
-        _fsync(partial)
+        sync(partial)
         partial.rename(target)
-        _fsync(target.absolute().parent)
+        sync(target.absolute().parent)
     finally:
         partial.unlink(missing_ok=True)
     return found
@@ -43,11 +42,3 @@ def _checked(path: Path) -> Walk:
     if found.bad:
         raise UntrustedStoreError(f"{found.why}; the log is not intact, so no backup was made (tenure log verify)")
     return found
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,8 +10,10 @@ import gzip
 import hashlib
 import io
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from tenure.domain.decisions import Decision, Facts
-from tenure.domain.events import Event
+from tenure.domain.events import Event, Operated
+from tenure.domain.questions import MAX_POSITION
 from tenure.domain.tenant import Tenant
 from tenure.store.codec import canonical, decode
 
@@ -29,6 +32,7 @@ _MAGIC = b"\x1f\x8b"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z\Z")
 _DECISION = TypeAdapter(Decision)
 _TENANT = TypeAdapter(Tenant)
+_AUDIENCES = TypeAdapter(tuple[str, ...])
 
 
 class NotAnIncidentError(Exception):
@@ -79,12 +83,13 @@ def unpacked(path: Path) -> Unpacked:
 
 
 def _raw(path: Path) -> bytes:
-    raw = path.read_bytes()
+    with path.open("rb") as stranger:
+        raw = stranger.read(LIMIT + 1)
     if raw.startswith(_MAGIC):
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
                 raw = file.read(LIMIT + 1)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise NotAnIncidentError("it is cut or damaged") from error
     if len(raw) > LIMIT:
         raise NotAnIncidentError("it is larger than 256 MiB")
@@ -117,22 +122,42 @@ def _read(content: Mapping[str, Any], intact: bool) -> Unpacked:
 def _time(text: Any) -> str:
     if not isinstance(text, str) or not _TIME.match(text):
         raise ValueError("not a stored time")
+    datetime.fromisoformat(text)  # a form alone is no day of the calendar
     return text
+
+
+def _position(value: Any) -> int:
+    if not isinstance(value, int) or not 0 < value <= MAX_POSITION:
+        raise ValueError("not a position")
+    return value
 
 
 def _event(item: Mapping[str, Any]) -> Event:
     texts = [str(item[name]) for name in ("type", "app_key", "client_key")]
     shapes = [orjson.dumps(item[name] or {}).decode() for name in ("proof", "changed", "data")]
+    if not isinstance(item["proof"], dict):
+        raise ValueError("not a proof")
     row = (
-        int(item["position"]),
-        int(item["version"]),
+        _position(item["position"]),
+        _position(item["version"]),
         *texts,
         _time(item["recorded_at"]),
         *shapes,
         "",
         str(item["hash"]),
     )
-    return decode(row)
+    event = decode(row)
+    if isinstance(event.data, Operated):
+        _settings(event.data.particulars.get("deciding") or {})
+    return event
+
+
+def _settings(deciding: Any) -> None:
+    if not isinstance(deciding, dict):
+        raise ValueError("not settings")
+    _AUDIENCES.validate_python(deciding.get("audiences") or ())
+    for name in ("leeway", "max_lifetime", "rotation_grace"):
+        int(deciding.get(name, 0))
 
 
 def _decision(item: Mapping[str, Any]) -> Decision:

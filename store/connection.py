@@ -6,6 +6,7 @@ that can lose commits with two connections; `pysqlite3` bundles a sound one. Fil
 """
 
 import os
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,10 @@ from sqlite_utils.migrations import Migrations
 
 SOUND_SQLITE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 4000
+# a rebuild swaps a table in under a new name, which SQLite writes in quotes, with indexes numbered anew
+_QUOTED = re.compile(r'"(\w+)"')
+_RENAMED = re.compile(r"_\d+$")
+_SIDE = ("_beside", "_former")
 
 
 class UntrustedStoreError(Exception):
@@ -44,6 +49,34 @@ def connect(path: Path, *, synchronous: str = "FULL", create: bool = False, read
         database.execute(f"PRAGMA synchronous={synchronous}")
     database.execute("PRAGMA trusted_schema=OFF")
     return database
+
+
+def schema_differences(database: Database, name: str, *more: tuple[str, str]) -> list[str]:
+    """Every table, index, trigger and view that is not as the schema makes it: gone, changed, or not of ours."""
+    model = Database(pysqlite3.connect(":memory:", isolation_level=None))
+    try:
+        migrate(model, name, *more)
+        wanted, there = _shape(model), _shape(database)
+    finally:
+        model.close()
+    names = sorted(key for key in wanted.keys() | there.keys() if wanted.get(key) != there.get(key))
+    how = {(True, False): "gone", (False, True): "not of ours", (True, True): "changed"}
+    return [f"{kind} {title} is {how[key in wanted, key in there]}" for key in names for kind, title in [key]]
+
+
+def _shape(database: Database) -> dict[tuple[str, str], tuple[str, str]]:
+    # what SQLite keeps for itself (sequences, statistics of ANALYZE), what notes the migrations, and what a rebuild has
+    # under way or left behind (nobody reads it) is not ours
+    rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for kind, name, table, sql in rows:
+        if kind != "trigger" and (name.startswith(("sqlite_", "_sqlite_migrations")) or table.endswith(_SIDE)):
+            continue
+        plain = _RENAMED.sub("", name) if kind == "index" else name
+        # a second one of the same plain name keeps its own, and is not of ours
+        key = (kind, name if (kind, plain) in found else plain)
+        found[key] = (table, _QUOTED.sub(r"\1", sql).replace(f" {name} ON ", f" {key[1]} ON "))
+    return found
 
 
 def schema_of(name: str) -> str:
@@ -80,12 +113,13 @@ def _applier(text: str) -> Any:
     return apply
 
 
-def refuse_missing(guards: Sequence[str]) -> None:
-    """UntrustedStoreError if any of the log's triggers is gone or changed."""
-    if guards:
-        raise UntrustedStoreError(
-            f"the triggers {', '.join(guards)} are gone or changed: the log may be, too; restore a backup"
-        )
+def refuse_other(wrong: Sequence[str]) -> None:
+    """UntrustedStoreError if the log's tables, indexes or triggers are not those it was made with: one trigger gone
+    (some tools drop them silently when they rebuild a table) or one more, and rows may be other than was written.
+    """
+    if wrong:
+        named = "; ".join([*wrong[:5], *([f"and {len(wrong) - 5} more"] if len(wrong) > 5 else [])])
+        raise UntrustedStoreError(f"{named}: the log may be changed, too; restore a backup")
 
 
 def statements(text: str) -> list[str]:

@@ -14,6 +14,7 @@ import orjson
 from tenure.domain.ports import Transaction
 from tenure.store.codec import JSON, STORED, canonical
 
+MAX_LINE = 8 * 1024 * 1024
 _NUMBERS = ("position", "version")
 
 
@@ -31,7 +32,9 @@ def stored_rows(connection: Transaction) -> Iterator[tuple[bytes, ...]]:
 def exported_rows(path: Path) -> Iterator[tuple[bytes, ...]]:
     """The same from an export; UnreadableError at a line that is none."""
     with path.open("rb") as file:
-        for line in file:
+        while line := file.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise UnreadableError(f"a line is longer than {MAX_LINE} bytes, as no event's is")
             yield _row(line)
 
 
@@ -53,8 +56,8 @@ def _bytes(name: str, value: Any) -> bytes:
         if not isinstance(value, int) or isinstance(value, bool):
             raise UnreadableError(f"{name} is not a number")
         return b"%d" % value
-    if name in JSON and not isinstance(value, str):
-        return canonical(value or {}).encode()
+    if name in JSON and isinstance(value, dict):
+        return canonical(value).encode()
     if not isinstance(value, str):
         raise UnreadableError(f"{name} is not text")
     return value.encode()

@@ -1,10 +1,51 @@
-"""Install keys that were fetched, by host and kid, kept across restarts in the log's file."""
+"""Install keys that were fetched, by host and kid, kept across restarts beside the log.
 
+Whoever can write there must not be able to add a key, because an install key speaks for every tenant. So what is
+kept is the PEM text and, on a line of its own behind it, an HMAC of host, kid and PEM under a key of the vault; a row
+whose HMAC does not hold is as none: the host is asked, and its answer takes the row's place.
+"""
+
+import hmac
 from asyncio import to_thread
 from pathlib import Path
+from typing import Protocol
 
 from tenure.store.connection import connect
 from tenure.store.sqlite import utc_now
+from tenure.store.vault import Vault
+
+OWN = " install keys"  # no client key can be this
+
+
+class Kept(Protocol):
+    """Where rows are kept."""
+
+    async def get(self, host: str, kid: str) -> str | None: ...
+
+    async def put(self, host: str, kid: str, pem: str) -> None: ...
+
+
+class VouchedKeys:
+    """Install keys, each with its HMAC. One thread at a time."""
+
+    def __init__(self, kept: Kept, vault: Vault, app_key: str) -> None:
+        self._kept = kept
+        self._vault = vault
+        self._app_key = app_key
+        vault.ensure_key(app_key, OWN)
+
+    async def get(self, host: str, kid: str) -> str | None:
+        """The PEM text that host gave for the kid; None if there is none that was kept by us."""
+        pem, _, mac = (await self._kept.get(host, kid) or "").rstrip("\n").rpartition("\n")
+        return pem if pem and hmac.compare_digest(mac.encode(), self._mac(host, kid, pem).encode()) else None
+
+    async def put(self, host: str, kid: str, pem: str) -> None:
+        """Keeps a key in place of whatever was kept."""
+        pem = pem.rstrip("\n")
+        await self._kept.put(host, kid, f"{pem}\n{self._mac(host, kid, pem)}\n")
+
+    def _mac(self, host: str, kid: str, pem: str) -> str:
+        return self._vault.mac(self._app_key, OWN, "install key", host, kid, pem)
 
 
 class SqliteInstallKeys:
@@ -32,6 +73,8 @@ class SqliteInstallKeys:
     def _put(self, host: str, kid: str, pem: str) -> None:
         database = connect(self._path)
         try:
-            database.conn.execute("INSERT OR IGNORE INTO install_keys VALUES (?, ?, ?, ?)", (host, kid, pem, utc_now()))
+            database.conn.execute(
+                "INSERT OR REPLACE INTO install_keys VALUES (?, ?, ?, ?)", (host, kid, pem, utc_now())
+            )
         finally:
             database.close()

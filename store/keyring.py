@@ -5,7 +5,8 @@ master strands it. Rotation: the new master comes in (`incoming`), every key is 
 and the old one `former`; both open everything until the former is retired. Every step can be done again after a crash.
 
 `secure_delete` overwrites what is deleted; after an erasure or a retirement the file is rewritten and its WAL cut to
-nothing, because SQLite leaves copies of moved cells in the gaps of its pages.
+nothing, because SQLite leaves copies of moved cells in the gaps of its pages. That it has to be is a row of the file
+itself, written in the transaction that destroys and gone when it is done: whoever comes after a crash sees it.
 """
 
 import os
@@ -19,11 +20,12 @@ from typing import Any
 from pysqlite3 import OperationalError
 from sqlite_utils import Database
 
-from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate
+from tenure.store.connection import BUSY_TIMEOUT_MS, UntrustedStoreError, check_permissions, connect, migrate
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
 from tenure.store.sqlite import utc_now
 
 CLEAN_DEADLINE_S = 10.0
+CLEAN_WAIT_MS = 100  # a checkpoint that waits for a reader holds the write lock: others get their turn in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,23 @@ def open_keys(path: Path) -> Database:
 
 
 class KeyRing:
-    """The keys of one `keys.db`. Without a master: marks and erasures only. One connection, one thread at a time."""
+    """The keys of one `keys.db`. Without a master: marks and erasures only. One connection, one thread at a time.
 
-    def __init__(self, path: Path, master: MasterKey | None = None) -> None:
-        self._path = path
-        self._database = open_keys(path)
+    `admit`: a file without any master key takes this one as its first. `read_only`: nothing is made or changed.
+    """
+
+    def __init__(
+        self, path: Path, master: MasterKey | None = None, *, admit: bool = True, read_only: bool = False
+    ) -> None:
+        self._database = connect(path, read_only=True) if read_only else open_keys(path)
         self.execute = self._database.conn.execute
         self._master = master
-        if master is not None:
-            self._admit(master)
+        try:
+            if master is not None:
+                self._admit(master, admit and not read_only)
+        except BaseException:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Closes the key file."""
@@ -83,8 +93,12 @@ class KeyRing:
             raise UntrustedStoreError("this needs the master key; set TENURE_MASTER_KEY(_FILE)")
         return self._master
 
-    def _admit(self, master: MasterKey) -> None:
+    def _admit(self, master: MasterKey, admit: bool) -> None:
         if not self.masters():
+            if not admit:
+                raise UntrustedStoreError(
+                    "no master key was ever used here; serve takes the one it is given as the first"
+                )
             with self.transaction():
                 if not self.masters():
                     self.execute("INSERT INTO master_keys VALUES (?, 'current', ?, x'', x'')", (master.id, utc_now()))
@@ -171,19 +185,38 @@ class KeyRing:
 
     # -- erasure
 
-    def erase(self, app_key: str, client_key: str, by: str, origin: str, why: str) -> str | None:
-        """Marks and destroys a tenant's data key; its id, None if there was none. Call `clean` after it."""
+    def erase(
+        self, app_key: str, client_key: str, by: str, origin: str, why: str, sealed_under: str = ""
+    ) -> str | None:
+        """Marks and destroys a tenant's data key; its id, None if there was none. Call `clean` after it.
+
+        `sealed_under`: the key the tenant's secret is under. It is marked also if it is not here, so that no copy of
+        this file brings it back.
+        """
         with self.transaction():
             key_id = self.key_id(app_key, client_key)
-            if key_id is None:
-                return None
+            for one in dict.fromkeys(filter(None, (key_id, sealed_under))):
+                self._destroy(Erasure(0, one, app_key, client_key, utc_now(), by, origin, why))
+        return key_id
+
+    def destroy(self, mark: Erasure) -> bool:
+        """Marks and destroys the one data key that a mark names (its number is not looked at); False if it is marked
+        already. Call `clean` after it.
+        """
+        with self.transaction():
+            return self._destroy(mark)
+
+    def _destroy(self, mark: Erasure) -> bool:
+        new = self.erasure_of(mark.key_id) is None
+        if new:
             self.execute(
                 "INSERT INTO erasures (key_id, app_key, client_key, erased_at, by, origin, why) VALUES (?,?,?,?,?,?,?)",
-                (key_id, app_key, client_key, utc_now(), by, origin, why),
+                (mark.key_id, mark.app_key, mark.client_key, mark.erased_at, mark.by, mark.origin, mark.why),
             )
-            self.execute("DELETE FROM wrapped_keys WHERE key_id = ?", (key_id,))
-            self.execute("DELETE FROM data_keys WHERE key_id = ?", (key_id,))
-        return key_id
+        self.execute("DELETE FROM wrapped_keys WHERE key_id = ?", (mark.key_id,))
+        self.execute("DELETE FROM data_keys WHERE key_id = ?", (mark.key_id,))
+        self.must_clean()
+        return new
 
     def erasures(self, after: int = 0) -> list[Erasure]:
         """The marks, oldest first, from a number on."""
@@ -216,14 +249,41 @@ class KeyRing:
         """The ids of all data keys in force."""
         return {row[0] for row in self.execute("SELECT key_id FROM data_keys")}
 
+    # -- overwriting
+
+    def must_clean(self) -> None:
+        """Notes, in the open transaction, that bytes of what was deleted are left."""
+        self.execute("INSERT INTO uncleaned VALUES (1, ?, 1) ON CONFLICT DO UPDATE SET times = times + 1", (utc_now(),))
+
+    def unclean(self) -> bool:
+        """Whether bytes of what was deleted are left."""
+        return self._asked() is not None
+
+    def _asked(self) -> int | None:
+        row = self.execute("SELECT times FROM uncleaned").fetchone()
+        return row[0] if row else None
+
     def clean(self) -> bool:
         """Rewrites the file and cuts its WAL to nothing, so that no deleted byte is left; False if others were in the
-        way for too long, and it has to be done again.
+        way for too long: it stays noted, and has to be done again. Nobody waits for it longer than CLEAN_WAIT_MS.
         """
-        return patiently(self._rewrite)
+        asked = self._asked()
+        self.execute(f"PRAGMA busy_timeout={CLEAN_WAIT_MS}")
+        try:
+            # cut before it is rewritten: while others read, the WAL would only grow by another copy
+            done = patiently(self._cut) and patiently(self._rewrite) and patiently(self._cut)
+        finally:
+            self.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        if done:
+            # what was destroyed meanwhile is not cleaned by this
+            self.execute("DELETE FROM uncleaned WHERE times = ?", (asked,))
+        return done
 
     def _rewrite(self) -> bool:
         self.execute("VACUUM")
+        return True
+
+    def _cut(self) -> bool:
         busy, _, _ = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
@@ -264,5 +324,5 @@ def patiently(step: Callable[[], Any]) -> bool:
                 return True
         except OperationalError:
             pass
-        time.sleep(0.01)
+        time.sleep(0.05)
     return False

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from tenure.store.files import place_new
+
 DIRECT, DEPOSITED = b"\x01", b"\x02"
 
 
@@ -84,22 +86,7 @@ def new_master_key() -> str:
 def write_master_key(path: Path) -> str:
     """A new master key in a new file, 0600 and fsynced; its text. FileExistsError if there is such a file."""
     text = new_master_key()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "w") as out:
-            out.write(text + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        # whole or not at all, also when killed here; never over a file that exists
-        os.link(partial, path)
-    finally:
-        partial.unlink()
-    folder = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    place_new(path, f"{text}\n".encode())
     return text
 
 

@@ -82,23 +82,30 @@ class Rotation:
         To be run under the current one; UntrustedStoreError if a key would be lost. Call `clean` after it.
         """
         with self._ring.transaction():
-            states = self._ring.masters()
-            if states.get(self._ring.master.id) != "current":
-                raise UntrustedStoreError("the master key configured is not the current one; set the new one first")
-            former = next((name for name, state in states.items() if state == "former"), None)
+            former = self._retirable()
             if former is None:
                 return None
-            (lost,) = self._ring.execute(
-                "SELECT count(*) FROM data_keys WHERE NOT EXISTS (SELECT 1 FROM wrapped_keys "
-                "WHERE wrapped_keys.key_id = data_keys.key_id AND master_id = ?)", (self._ring.master.id,)
-            ).fetchone()  # fmt: skip
-            if lost:
-                raise UntrustedStoreError(f"{lost} keys are wrapped by the old master key only; rotate again first")
             self._take_deposits()
             gone = self._ring.execute("DELETE FROM wrapped_keys WHERE master_id = ?", (former,)).rowcount
             self._ring.execute("DELETE FROM master_keys WHERE master_id = ?", (former,))
+            self._ring.must_clean()
             note(former)
             return former, int(gone)
+
+    def _retirable(self) -> str | None:
+        states = self._ring.masters()
+        if states.get(self._ring.master.id) != "current":
+            raise UntrustedStoreError("the master key configured is not the current one; set the new one first")
+        former = next((name for name, state in states.items() if state == "former"), None)
+        if former is None:
+            return None
+        (lost,) = self._ring.execute(
+            "SELECT count(*) FROM data_keys WHERE NOT EXISTS (SELECT 1 FROM wrapped_keys "
+            "WHERE wrapped_keys.key_id = data_keys.key_id AND master_id = ?)", (self._ring.master.id,)
+        ).fetchone()  # fmt: skip
+        if lost:
+            raise UntrustedStoreError(f"{lost} keys are wrapped by the old master key only; rotate again first")
+        return former
 
     def _take_deposits(self) -> None:
         # the next rotation makes new boxes

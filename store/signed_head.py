@@ -8,12 +8,12 @@ backup, or written anew, is another file than the one that knows what was signed
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tenure.domain.chain import GENESIS
-from tenure.domain.checkpoint import Checkpoint, Verifier, sign
+from tenure.domain.checkpoint import Checkpoint, Verifier, sign, verify
 from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import MasterKey
@@ -34,7 +34,7 @@ class HeadRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """The head signed last; `note` is empty if none has been yet."""
+    """The head signed last, as its signed text says; `note` is empty if none has been yet."""
 
     verifier: Verifier
     position: int
@@ -53,7 +53,22 @@ def last_signed(path: Path) -> SignedHead | None:
         row = database.execute(_READ).fetchone()
     finally:
         database.close()
-    return SignedHead(Verifier(row[0], row[1]), *row[2:]) if row else None
+    return _sound(row) if row else None
+
+
+def _sound(row: tuple[Any, ...]) -> SignedHead:
+    # what was signed is what the signed text says; the columns beside it anybody could change
+    origin, public, position, digest, note, signed_at = row
+    verifier = Verifier(origin, public)
+    try:
+        said = verify(note, verifier) if note else Checkpoint(origin, 0, GENESIS)
+    except ValueError as error:
+        raise UntrustedStoreError(f"the head signed last is not sound ({error}); restore keys.db") from None
+    if (said.position, said.hash) != (position, digest):
+        raise UntrustedStoreError(
+            f"the head signed last is of position {said.position}, keys.db says {position} beside it; restore keys.db"
+        )
+    return SignedHead(verifier, said.position, said.hash, note, signed_at)
 
 
 def does_not_extend(log: Heads, position: int, digest: str) -> str:
@@ -70,8 +85,8 @@ def does_not_extend(log: Heads, position: int, digest: str) -> str:
 class HeadSigner:
     """Signs for one `keys.db`. One thread at a time."""
 
-    def __init__(self, path: Path, master: MasterKey, app_key: str) -> None:
-        self._ring = KeyRing(path, master)
+    def __init__(self, path: Path, master: MasterKey, app_key: str, *, admit: bool = True) -> None:
+        self._ring = KeyRing(path, master, admit=admit)
         self._private = self._own_key(app_key)
 
     def close(self) -> None:
@@ -94,12 +109,15 @@ class HeadSigner:
     def last(self) -> SignedHead:
         """The head signed last."""
         row = self._ring.execute(_READ).fetchone()
-        return SignedHead(Verifier(row[0], row[1]), *row[2:])
+        return _sound(row)
 
     def sign(self, log: Heads) -> SignedHead:
         """The log's head, signed and remembered; HeadRefusedError if it does not extend the one before."""
         with self._ring.transaction():
-            last = self.last()
+            try:
+                last = self.last()
+            except UntrustedStoreError as error:
+                raise HeadRefusedError(str(error)) from None
             why = does_not_extend(log, last.position, last.hash)
             if why:
                 raise HeadRefusedError(why)

@@ -18,7 +18,7 @@ from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.domain.times import stored
 from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
-from tenure.store.connection import check_permissions, connect, migrate, refuse_missing, schema_of, statements
+from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences
 from tenure.store.evidence import stored_rows
 from tenure.store.folding import by_tenant
 
@@ -75,20 +75,9 @@ def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
     database = connect(path, create=True)
     try:
         migrate(database, "events", *projections)
-        check_guards(database)
+        refuse_other(schema_differences(database, "events", *projections))
     finally:
         database.close()
-
-
-def check_guards(database: Database) -> None:
-    """Refuses a log whose triggers are gone or changed (some tools drop them silently when they rebuild a table)."""
-    refuse_missing(missing_guards(database))
-
-
-def missing_guards(database: Database) -> list[str]:
-    """The names of triggers that are gone or changed."""
-    wanted = {line.rstrip(";") for line in statements(schema_of("events")) if line.startswith("CREATE TRIGGER")}
-    return sorted(line.split()[2] for line in wanted - {trigger.sql for trigger in database.triggers})
 
 
 class SqliteLog:
@@ -267,9 +256,13 @@ class SqliteLog:
         """What is read from here on, until it is closed, is as of one moment."""
         self._execute("BEGIN")
 
-    def missing_guards(self) -> list[str]:
-        """The names of triggers that are gone or changed."""
-        return missing_guards(self._database)
+    def schema_problems(self, projections: Sequence[tuple[str, str]] = ()) -> list[str]:
+        """What of the schema is not as it was made, in words. `projections`: (name, schema)."""
+        return schema_differences(self._database, "events", *projections)
+
+    def damage(self) -> list[str]:
+        """Where the file's own structure does not hold, in words; the first few."""
+        return [row[0] for row in self._execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

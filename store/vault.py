@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.keyring import KeyRing, netstrings
+from tenure.store.keyring import KeyRing, check_master, netstrings
 from tenure.store.masters import MasterKey, new_master_key
 
 __all__ = ("CACHED_KEYS", "KEPT_S", "Vault", "key_id_of", "new_master_key")
@@ -45,8 +45,8 @@ class _DataKey:
 class Vault:
     """The tenant keys of one `keys.db`, under one master key. One thread at a time."""
 
-    def __init__(self, path: Path, master: MasterKey) -> None:
-        self._ring = KeyRing(path, master)
+    def __init__(self, path: Path, master: MasterKey, *, admit: bool = True) -> None:
+        self._ring = KeyRing(path, master, admit=admit)
         self._keys: OrderedDict[tuple[str, str], _DataKey] = OrderedDict()
         self._pinned: set[tuple[str, str]] = set()
         self._seen = self._ring.data_version()
@@ -84,6 +84,11 @@ class Vault:
         kept = self._keys.get((app_key, client_key))
         if kept is not None and kept.key_id != key_id:
             del self._keys[app_key, client_key]
+
+    def check(self) -> None:
+        """UntrustedStoreError if the master key is not, or no longer, one of the file's."""
+        self.refresh()
+        check_master(self._ring.masters(), self._ring.master.id)
 
     def pin(self, app_key: str, client_key: str) -> None:
         """Keeps this key in memory however many others are used."""
@@ -131,6 +136,11 @@ class Vault:
             return key.cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _seal_aad(key.place, version, name))
         except (InvalidTag, ValueError):
             raise UntrustedStoreError(f"{name} of tenant {client_key}, version {version}, does not open") from None
+
+    def mac(self, app_key: str, client_key: str, purpose: str, *pieces: str) -> str:
+        """An HMAC over pieces under a tenant's key, in hex; `purpose` keeps it apart from every other use."""
+        mark = self._key(app_key, client_key).mark
+        return hmac.digest(mark, netstrings(purpose, *pieces), "sha256").hex()
 
     def fingerprint(self, app_key: str, client_key: str, secret: bytes) -> str:
         """A keyed hash of the secret, 16 hex digits."""

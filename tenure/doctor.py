@@ -20,12 +20,13 @@ import httpx
 import pysqlite3
 
 from tenure.domain.refusals import REASONS, Reason
-from tenure.house import open_vault
+from tenure.forgetting import unkeyed
 from tenure.projections import tenants
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
-from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_missing
+from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_other
 from tenure.store.decisions import SqliteDecisions
-from tenure.stores import database_errors, log_of, sentence_of
+from tenure.store.keyring import KeyRing
+from tenure.stores import database_errors, log_of, schema_problems, sentence_of
 from tenure.trust import limits, widened
 
 LITTLE_SPACE = 1 << 30
@@ -166,16 +167,29 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
 
 
 def _opened(store: StoreSettings, keys: KeySettings, path: Path) -> Finding:
-    with closing(open_vault(keys)) as vault:
-        newest = _newest(store)
-        if newest is not None and not vault.has_key(*newest):
+    with closing(KeyRing(path, keys.master(), read_only=True)) as ring:
+        lost = _lost(store, ring)
+        if lost:
             return Finding(
                 "master key",
                 Level.BAD,
-                f"{path} lacks the keys of this log's tenants",
-                "Restore it from its own backup.",
+                f"{path} lacks the keys of {len(lost)} of this log's tenants ({', '.join(lost[:3])})",
+                "Restore its newest backup, or give a tenant up: tenure erase TENANT --installed",
             )
+        newest = _newest(store)
+        key_id = ring.key_id(*newest) if newest is not None else None
+        if key_id is not None:
+            ring.raw(key_id)
     return Finding("master key", Level.OK, f"the master key opens {path}")
+
+
+def _lost(store: StoreSettings, ring: KeyRing) -> list[str]:
+    try:
+        log = log_of(store)
+    except OSError:
+        return []  # as below
+    with closing(log):
+        return unkeyed(log, ring)
 
 
 def _newest(store: StoreSettings) -> tuple[str, str] | None:
@@ -189,13 +203,13 @@ def _newest(store: StoreSettings) -> tuple[str, str] | None:
 
 
 def check_log(installation: Installation) -> Iterator[Finding]:
-    """The log's triggers stand and its head is its last event."""
+    """The log's tables, indexes and triggers are as they were made, and its head is its last event."""
     try:
         log = log_of(installation.store)
     except FileNotFoundError:
         return
     with closing(log):
-        refuse_missing(log.missing_guards())
+        refuse_other(schema_problems(installation.store, log))
         last = log.connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0]
         head, _ = log.head()
     if last != head:
@@ -222,7 +236,8 @@ def check_key_hosts(installation: Installation) -> Iterator[Finding]:
     drifts = []
     for host in installation.settings.install_keys_url:
         try:
-            answer = httpx.get(f"{host}/tenure-doctor", timeout=TIMEOUT_S, follow_redirects=False)
+            # as the service asks: past any proxy that the environment names
+            answer = httpx.get(f"{host}/tenure-doctor", timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
         except httpx.HTTPError as error:
             yield Finding(
                 "key host",

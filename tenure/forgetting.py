@@ -1,10 +1,11 @@
 """Forgets tenants: the data key is destroyed, `erased` is appended, the projection loses what it held.
 
-The order: under the log's lock (nobody appends meanwhile) the key is marked and destroyed in `keys.db`, that file is
-rewritten and its WAL cut, then `erased` is appended. The vault, not the log, is the authority on who is forgotten: what
-was left half done, and what a log restored from before an erasure brings back, is erased again from the marks
-(`reapply`) before the service is ready. What is personal in the tenant's decisions goes last, from the marks again
-(`clear`): of those made before the mark, because whoever returns has decisions anew.
+The order: under the log's lock (nobody appends meanwhile) the key is marked and destroyed in `keys.db` and `erased` is
+appended; then `keys.db` is rewritten and its WAL cut. Whichever says that a tenant was erased is believed, the vault or
+the log: what was left half done, and what a log restored from before an erasure brings back, is erased again from the
+marks (`reapply`); a key that a restored `keys.db` brings back is destroyed again by the events (`destroy_again`). What
+is personal in the tenant's decisions goes last, from the marks again (`clear`): of those made before the mark, because
+whoever returns has decisions anew. All of it before the service is ready.
 
 Only an uninstalled tenant is due, and only an uninstalled one is erased by hand, unless it is said otherwise: the
 deletion of a site sends no event, so a tenant that is long gone may still stand as installed.
@@ -52,25 +53,28 @@ def forget(
     origin: str,
     why: str,
     installed_too: bool = False,
+    before: str = "",
 ) -> list[Forgotten]:
     """Erases tenants, all under one lock; those erased already are passed over. StillInstalledError before anything is
-    done if one is installed, unless `installed_too`.
+    done if one is installed, unless `installed_too`. `before`: only who is uninstalled since before that stored time,
+    others are passed over as well. A tenant whose key is not there is erased as any other.
     """
-    clean = True
 
     def decide() -> Sequence[Append]:
-        nonlocal clean
         found = [current(log.connection, tenant.app_key, tenant.client_key) for tenant in chosen]
         now = [tenant for tenant in found if tenant is not None and not tenant.erased_at]
+        if before:
+            now = [tenant for tenant in now if not tenant.installed and tenant.uninstalled_at < before]
         for tenant in now:
             if tenant.installed and not installed_too:
                 raise StillInstalledError(f"{tenant.client_key} has not uninstalled the app")
         for tenant in now:
-            ring.erase(tenant.app_key, tenant.client_key, by, origin, why)
-        clean = ring.clean()
+            ring.erase(tenant.app_key, tenant.client_key, by, origin, why, key_id_of(tenant.secret.sealed))
         return [_erased(log, _mark(ring, tenant)) for tenant in now]
 
-    return [_forgotten(result, clean) for result in log.append_under_lock(decide)]
+    results = log.append_under_lock(decide)
+    clean = not results or ring.clean()
+    return [_forgotten(result, clean) for result in results]
 
 
 def _mark(ring: KeyRing, tenant: Tenant) -> Erasure:
@@ -135,14 +139,34 @@ def clear_now(path: Path, client_keys: Sequence[str]) -> bool:
         decisions.close()
 
 
+def destroy_again(log: Log, ring: KeyRing) -> list[str]:
+    """Marks and destroys every key that an `erased` event names and the vault does not say is destroyed: the client
+    keys of those that were still there. Call `ring.clean` after it.
+    """
+    known, found = ring.key_ids(), []
+    marked = {mark.key_id for mark in ring.erasures()}
+    for event in log.read(kind=EventType.ERASED):
+        data = event.data
+        if not isinstance(data, Erased) or not data.key_id or (data.key_id in marked and data.key_id not in known):
+            continue
+        at = str(event.proof.get("erased_at") or event.recorded_at)
+        ring.destroy(Erasure(0, data.key_id, event.app_key, event.client_key, at, data.by, data.origin, data.why))
+        if data.key_id in known:
+            found.append(event.client_key)
+    return found
+
+
+def due_before(days: int, now: datetime | None = None) -> str:
+    """The stored time before which a tenant must have uninstalled to be due; empty (nobody is) if `days` is 0."""
+    return stored((now or datetime.now(UTC)) - timedelta(days=days)) if days else ""
+
+
 def due(log: Log, days: int, app_key: str | None = None, now: datetime | None = None) -> list[Tenant]:
     """The tenants that uninstalled longer ago than `days`; none if `days` is 0."""
-    if not days:
-        return []
-    before = stored((now or datetime.now(UTC)) - timedelta(days=days))
+    before = due_before(days, now)
     return [
         tenant
-        for tenant in tenants.uninstalled_before(log.connection, before)
+        for tenant in (tenants.uninstalled_before(log.connection, before) if before else ())
         if not app_key or app_key == tenant.app_key
     ]
 

@@ -19,7 +19,9 @@ from tenure.housekeeping import Housekeeping
 from tenure.projections import tenants
 from tenure.projections.clock import ClockWatch
 from tenure.settings import KeySettings, Settings
+from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import DecisionLane, SqliteDecisions
+from tenure.store.install_keys import VouchedKeys
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
 from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend, last_signed
@@ -33,9 +35,9 @@ HEAD_S = 5.0
 log = structlog.get_logger()
 
 
-def open_vault(settings: KeySettings) -> Vault:
-    """The vault beside the log."""
-    return Vault(settings.beside("keys"), settings.master())
+def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
+    """The vault beside the log. `admit`: the master key is taken as the first one if there is none yet."""
+    return Vault(settings.beside("keys"), settings.master(), admit=admit)
 
 
 def retention(settings: Settings) -> Retention:
@@ -57,7 +59,9 @@ class House:
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
         self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
-        self.install_keys = InstallKeys(settings.install_keys_url, self.events.key_store)
+        self.install_keys = InstallKeys(
+            settings.install_keys_url, VouchedKeys(self.events.key_store, self.vault, settings.app_key)
+        )
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
         veil_vault = open_vault(settings)
         self.decisions = DecisionLane(
@@ -79,6 +83,7 @@ class House:
         self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self._readers = (self.vault, self.tokens, self.reads, self.audit_log, self.audit_reads, self.events)
         self.audit: Audit | None = None
+        self.check_dummy: Callable[[], None] = lambda: None
         self._writers = (key_writer, veil_vault, signer, signed, watched)
 
     async def ensure_key(self, app_key: str, client_key: str) -> None:
@@ -111,14 +116,20 @@ class House:
             self.vault.refresh()
 
     async def problems(self) -> list[str]:
-        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), and that
-        head can be signed.
+        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), that
+        head can be signed, and the master key is in force: a worker left on one that was retired opens nothing.
         """
-        last = last_signed(self._keys)
+        last, found = None, list[str]()
         try:
-            found: list[str] = await self.events.ask(lambda log: _not_ready(log, last))
+            last = last_signed(self._keys)
+            self.vault.check()
+            self.check_dummy()
+        except UntrustedStoreError as error:
+            found.append(str(error))
+        try:
+            found += await self.events.ask(lambda log: _not_ready(log, last))
         except OursError:
-            return ["the store does not answer"]
+            found.append("the store does not answer")
         return found
 
     async def notices(self) -> list[str]:

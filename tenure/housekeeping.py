@@ -9,6 +9,7 @@
 Which worker: whoever holds the lock on a file beside the log; the system frees it when its holder dies.
 """
 
+import asyncio
 import fcntl
 import os
 import threading
@@ -19,18 +20,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import structlog
 
 from tenure import operators
 from tenure.alarms import Alarms
 from tenure.domain.events import OPERATOR, OPERATORS, Operated
-from tenure.forgetting import clear, due, forget, reapply
+from tenure.forgetting import clear, due, due_before, forget, reapply
 from tenure.posting import Poster
 from tenure.projections.clock import ClockWatch
-from tenure.settings import Settings
+from tenure.settings import Settings, holds_head
 from tenure.store.decision_digest import DecisionDigests, Span
 from tenure.store.decisions import SqliteDecisions
+from tenure.store.files import replace
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.stores import Log, log_of
@@ -40,6 +42,7 @@ MINUTE_S = 60.0
 DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
 SETTLED_S = 60.0  # a call is answered, and its decision stored, well within this
+POST_S = 10.0
 DECISIONS = "decisions"
 ERASED_AT_ONCE = 100
 
@@ -95,6 +98,7 @@ class Housekeeping:
         self._last_mark = 0
         self._cleared, _ = self._ring.generation()
         self._last_number: int | None = None
+        self._posting: threading.Thread | None = None
         self._done: dict[str, float] = {}
 
     def start(self) -> None:
@@ -150,6 +154,8 @@ class Housekeeping:
         # once more of whoever was erased by hand meanwhile: a decision may have been under way
         if clear(self._decisions, self._ring, self._cleared):
             self._cleared = self._last_mark
+        if self._ring.unclean() and not self._ring.clean():
+            log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
 
     def _erase(self) -> None:
         days = self._settings.erase_after_days
@@ -161,7 +167,8 @@ class Housekeeping:
             raise ImplausibleClockError(why_not)
         while chosen and not self._stop.is_set():
             some, chosen = chosen[:ERASED_AT_ONCE], chosen[ERASED_AT_ONCE:]
-            found = forget(self._log, self._ring, some, by="tenure", origin=origin, why=why)
+            before = due_before(days, datetime.fromtimestamp(self._clock(), UTC))
+            found = forget(self._log, self._ring, some, by="tenure", origin=origin, why=why, before=before)
             for one in found:
                 self._decisions.forget(one.client_key)
                 log.info("erased", client_key=one.client_key, position=one.position, why=why)
@@ -187,12 +194,37 @@ class Housekeeping:
         if self._settings.head_file is not None:
             write_head(self._settings.head_file, signed.note)
         if self._settings.head_url is not None:
-            answer = httpx.post(
-                self._settings.head_url, content=signed.note, headers={"content-type": "text/plain; charset=utf-8"},
-                timeout=10, trust_env=False,
-            )  # fmt: skip
-            if not answer.is_success:
-                log.error("head not taken", status=answer.status_code)
+            self._post(self._settings.head_url, signed.note)
+
+    def _post(self, url: str, note: str) -> None:
+        if self._posting is not None and self._posting.is_alive():
+            log.error("head not taken", why="the one before is still under way")
+            return
+        # on a thread of its own: how long names, connections and answers take there is not for us to say
+        self._posting = threading.Thread(target=post_head, args=(url, note), name="head", daemon=True)
+        self._posting.start()
+
+
+def post_head(url: str, note: str, within: float = POST_S) -> None:
+    """Posts a head within so many seconds in all: no redirect, no proxy, and of the answer only the status is read."""
+    try:
+        status = asyncio.run(_posted(url, note, within))
+    except (TimeoutError, OSError, ValueError, aiohttp.ClientError) as error:
+        log.error("head not taken", why=type(error).__name__)
+        return
+    if not 200 <= status < 300:
+        log.error("head not taken", status=status)
+
+
+async def _posted(url: str, note: str, within: float) -> int:
+    whole = aiohttp.ClientTimeout(total=within)
+    headers = {"content-type": "text/plain; charset=utf-8"}
+    async with (
+        aiohttp.ClientSession(timeout=whole) as session,
+        session.post(url, data=note.encode(), headers=headers, allow_redirects=False) as answer,
+    ):
+        answer.close()
+        return answer.status
 
 
 def span_of(particulars: dict[str, Any]) -> Span:
@@ -219,11 +251,7 @@ def last_count(events: Log) -> Counted | None:
 
 
 def write_head(path: Path, note: str) -> None:
-    """Puts a head in place of the file's content at once; 0600, fsynced."""
-    partial = path.with_name(f".{path.name}.partial")
-    handle = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(note)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(partial, path)
+    """Puts a head in place of the file's content at once; OSError, also if what stands there is no head."""
+    if not holds_head(path):
+        raise OSError(f"{path} is no signed head, and is not written over")
+    replace(path, note.encode())

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from tenure.domain.events import OPERATOR, OPERATORS, Draft, Event, Operated
 from tenure.domain.ports import Append, Appended, EventLog, Transaction
 from tenure.domain.refusals import OursError, Reason
+from tenure.settings import SettingsError
 
 ATTEMPTS = 50
 
@@ -34,7 +35,11 @@ def app_key_of(log: Projected, configured: str | None) -> str:
 
 
 def note(log: EventLog, app_key: str, what: str, **particulars: Any) -> Event:
-    """Appends `operator.<what>`; fsynced when it returns. OursError if the stream does not hold still."""
+    """Appends `operator.<what>`; fsynced when it returns. SettingsError without an app key (`app_key_of` gives it),
+    OursError if the stream does not hold still.
+    """
+    if not app_key:
+        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (see docs/reference/settings.md)")
     by, origin = who()
     draft = Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))
     for _ in range(ATTEMPTS):

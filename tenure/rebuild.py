@@ -6,7 +6,8 @@ events meanwhile are compared again in a last snapshot, up to the head. Each eve
 chain that does not hold ends it.
 
 Only if something differs is a second table built (`store.side_table`), caught up under the write lock and swapped in.
-That it was, and what differed first, becomes an event.
+That it was, and what differed first, becomes an event. The second table has one name: of two rebuildings at once the
+later one is refused, by a lock on a file beside the log, or each would take the other's rows away.
 """
 
 import os
@@ -20,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tenure.domain.events import OPERATORS
+from tenure.housekeeping import Lease
 from tenure.projections.fold import Folded, Mismatch, Place, contexts, difference, fold_stream, mismatches
 from tenure.projections.security_context import schema, to_row
 from tenure.store.folding import BrokenChainError, bounds, by_tenant, gapless, of_tenant
@@ -30,6 +32,10 @@ EVENTS_A_CHUNK = 20_000
 ALONE = 30_000
 RANGES_A_PROCESS = 8
 Say = Callable[[int], None]
+
+
+class UnderWayError(Exception):
+    """Another process is rebuilding this log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,25 @@ class Rebuilt:
 
 
 def rebuild(path: Path, say: Say, note: Callable[[Compared], int], processes: int | None = None) -> Rebuilt:
-    """Compares, and swaps if something differs; `note` tells of it in the log, the position of what it said."""
+    """Compares, and swaps if something differs; `note` tells of it in the log, the position of what it said.
+    UnderWayError, BrokenChainError.
+    """
+    with _alone(path):
+        return _rebuild(path, say, note, processes)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    lease = Lease(path.with_name(f"{path.name}-rebuild"))
+    try:
+        if not lease.take():
+            raise UnderWayError("another rebuild of this log is under way")
+        yield
+    finally:
+        lease.close()
+
+
+def _rebuild(path: Path, say: Say, note: Callable[[Compared], int], processes: int | None) -> Rebuilt:
     began = time.monotonic()
     found = compare(path, say, processes)
     if found.first is None:

@@ -4,16 +4,18 @@ An empty variable counts as unset. http is allowed only on loopback, for the bas
 """
 
 import hashlib
+import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tenure.api.payloads import is_loopback
 from tenure.domain.check import ROTATION_GRACE
+from tenure.domain.checkpoint import MAX_NOTE, read
 from tenure.domain.token import LEEWAY, MAX_LIFETIME
 from tenure.store.codec import canonical
 from tenure.store.masters import GivenMaster, MasterKey, from_file, from_text
@@ -195,6 +197,19 @@ class Settings(KeySettings):
                 raise ValueError("an http or https URL")
         return value
 
+    @field_validator("head_file")
+    @classmethod
+    def _safe_head_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None:
+            return None
+        taken = [Path(f"{path}{side}") for path in _store_files(info.data) for side in ("", "-wal", "-shm", "-lease")]
+        taken += [path for path in (info.data.get("master_key_file"), info.data.get("descriptor_file")) if path]
+        if any(value.resolve() == path.resolve() or _same_file(value, path) for path in taken):
+            raise ValueError("a file of its own; this one is the store's, the master key's or the descriptor")
+        if not holds_head(value):
+            raise ValueError("a new file, or one that holds a signed head; this one holds something else")
+        return value
+
     @model_validator(mode="after")
     def _distinct(self) -> "Settings":
         paths = (self.installed_path, self.uninstalled_path, self.enabled_path, self.disabled_path, self.webhooks_path)
@@ -233,6 +248,29 @@ class Settings(KeySettings):
     def digest(self) -> str:
         """Names the settings that decide: 16 hex digits of a hash over them."""
         return hashlib.sha256(canonical(self.deciding()).encode()).hexdigest()[:16]
+
+
+def _store_files(data: dict[str, Any]) -> list[Path]:
+    store = StoreSettings.model_construct(database_url=data.get("database_url", "events.db"))
+    return [store.log_path, *map(store.beside, ("keys", "decisions"))]
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def holds_head(path: Path) -> bool:
+    """Whether a signed head may be written there: the path is free, or what stands there is one."""
+    try:
+        if path.is_file() and path.stat().st_size <= MAX_NOTE:
+            read(path.read_text("utf-8"))
+            return True
+        return not os.path.lexists(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _check_url(url: str) -> None:

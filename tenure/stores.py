@@ -1,6 +1,6 @@
 """Which store a DATABASE_URL names: the log's end of a worker, and the log for commands, on SQLite or PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from pysqlite3 import DatabaseError
@@ -26,7 +26,9 @@ class Log(EventLog, Protocol):
 
     def snapshot(self) -> None: ...
 
-    def missing_guards(self) -> list[str]: ...
+    def schema_problems(self, projections: Sequence[tuple[str, str]] = ...) -> list[str]: ...
+
+    def damage(self) -> list[str]: ...
 
 
 class KeyStore(Protocol):
@@ -139,6 +141,11 @@ def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
         made.close()
         raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
     return made
+
+
+def schema_problems(settings: StoreSettings, log: Log) -> list[str]:
+    """What of the log's and its projections' schema is not as it was made, in words."""
+    return log.schema_problems([schema("postgres" if settings.on_postgres else "")])
 
 
 def database_errors() -> tuple[type[Exception], ...]:

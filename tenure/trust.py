@@ -28,6 +28,7 @@ def widened(settings: Settings, internal_host: str = "127.0.0.1") -> list[str]:
     sites = [site for site in settings.allowed_sites if not site.endswith(PRODUCTION_SITES)]
     anybody = [str(network) for network in settings.trusted_proxies if network.prefixlen == 0]
     upstream = urlsplit(settings.upstream_url or "")
+    head = urlsplit(settings.head_url or "")
     found = (
         (settings.legacy_install, "LEGACY_INSTALL is on: a tenant's first `installed` is believed unsigned"),
         (
@@ -49,6 +50,10 @@ def widened(settings: Settings, internal_host: str = "127.0.0.1") -> list[str]:
         (
             upstream.scheme == "http" and not is_loopback(upstream.hostname or ""),
             "UPSTREAM_URL is http beyond this machine: webhooks go to the app in the clear",
+        ),
+        (
+            head.scheme == "http" and not is_loopback(head.hostname or ""),
+            "HEAD_URL is http beyond this machine: whoever is in between can keep heads from who is to hold them",
         ),
         (
             not is_loopback(internal_host),

@@ -9,31 +9,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
 from pysqlite3 import DatabaseError
 
 from tenure.domain.chain import GENESIS, Walk, follow
 from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
-from tenure.domain.events import OPERATOR, OPERATORS, Operated
+from tenure.domain.events import OPERATOR, OPERATORS, Event, Operated
 from tenure.housekeeping import DECISIONS, span_of
+from tenure.projections.fold import Folded
 from tenure.projections.fsck import differences
 from tenure.settings import KeySettings, SettingsError
 from tenure.store.connection import UntrustedStoreError, check_permissions
-from tenure.store.decision_digest import DecisionDigests
+from tenure.store.decision_digest import DecisionDigests, Span
 from tenure.store.evidence import UnreadableError, exported_rows
 from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
-from tenure.stores import Log, damage, database_errors, log_of, sentence_of
+from tenure.stores import Log, damage, database_errors, log_of, schema_problems, sentence_of
 
 
 @dataclass(slots=True)
 class Findings:
-    """What was found. `head` is the signed head's text, if there is one."""
+    """What was found. `head` is the signed head's text, if there is one; `end` says of an export what vouches for its
+    last event being the last one.
+    """
 
     walk: Walk = field(default_factory=lambda: Walk(wanted={0: GENESIS}))
     problems: list[str] = field(default_factory=list)
     head: str | None = None
     app_key: str = ""
+    end: str = ""
 
     @property
     def ok(self) -> bool:
@@ -72,11 +77,46 @@ def verify_export(path: Path, note: str | None, verifier: Verifier | None) -> Fi
     """Checks an export, against a head kept elsewhere if one is given."""
     found = Findings()
     kept = kept_head(found, note, verifier) if note is not None else None
-    _follow(found, exported_rows(path), {kept.position} if kept else set())
-    if kept is not None:
-        hold_to(found.walk, [(kept.position, kept.hash, "the kept head")])
+    manifest = _manifest(found, path)
+    heads = [(kept.position, kept.hash, "the kept head")] if kept else []
+    heads += [(manifest.position, manifest.hash, "its manifest")] if manifest else []
+    _follow(found, exported_rows(path), {position for position, _, _ in heads})
+    if manifest is not None and manifest.count != found.walk.events:
+        found.problems.append(f"the manifest speaks of {manifest.count} events, the file holds {found.walk.events}")
+    hold_to(found.walk, heads)
+    found.end = _vouching(kept, manifest)
     found.head = note
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    count: int
+    position: int
+    hash: str
+
+
+def _manifest(found: Findings, export: Path) -> _Manifest | None:
+    path = export.with_name(f"{export.name}.manifest.json")
+    try:
+        told = orjson.loads(path.read_bytes())
+        made = _Manifest(int(told["count"]), int(told["head"]["position"]), str(told["head"]["hash"]))
+        if told["filter"] or told["format"] != "ndjson":
+            found.problems.append("the manifest says that it is no export of the whole log as ndjson")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        found.problems.append(f"{path} is no manifest of an export")
+        return None
+    return made
+
+
+def _vouching(kept: Checkpoint | None, manifest: _Manifest | None) -> str:
+    if kept is not None:
+        return f"the kept head vouches for the events up to position {kept.position}, nothing for those behind it"
+    if manifest is not None:
+        return "its manifest, which is not signed, speaks of the same last event; a kept head would prove it (--head)"
+    return "nothing vouches for the end: events cut off there leave no trace; give a kept head (--head)"
 
 
 def _follow(found: Findings, rows: Iterator[tuple[bytes, ...]], wanted: set[int]) -> None:
@@ -97,6 +137,7 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
         except UntrustedStoreError as error:
             found.problems.append(str(error))
     last = _last_signed(found, settings.beside("keys"))
+    _compare_keys(found, last, verifier, note)
     kept = kept_head(found, note, verifier or (last.verifier if last else None)) if note is not None else None
     heads = [(last.position, last.hash, "the head signed last")] if last else []
     heads += [(kept.position, kept.hash, "the kept head")] if kept else []
@@ -105,7 +146,7 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
         _hold_to_own_head(found, log)
         hold_to(found.walk, heads)
         try:
-            _besides(found, log, settings.beside("decisions"))
+            _besides(found, log, settings)
         except damage() as error:
             found.problems.append(f"the store cannot be read whole: {sentence_of(error)}")
         except BrokenChainError as error:
@@ -132,17 +173,23 @@ def _snapshot(settings: KeySettings) -> Iterator[Log]:
 
 def _last_signed(found: Findings, keys: Path) -> SignedHead | None:
     try:
-        last = last_signed(keys)
-        if last is not None and last.note:
-            verify(last.note, last.verifier)
-        return last
+        return last_signed(keys)
     except FileNotFoundError:
         return None
-    except (DatabaseError, UntrustedStoreError) as error:
+    except DatabaseError as error:
         found.problems.append(f"{keys} cannot be read: {error}")
-    except ValueError as error:
-        found.problems.append(f"the head signed last is not sound: {error}")
+    except UntrustedStoreError as error:
+        found.problems.append(str(error))
     return None
+
+
+def _compare_keys(found: Findings, last: SignedHead | None, given: Verifier | None, note: str | None) -> None:
+    if given is None:
+        return
+    if last is not None and last.verifier != given:
+        found.problems.append(f"the key given is not the one this log's heads are signed by ({last.verifier.text()})")
+    elif last is None and note is None:
+        found.problems.append("no head was ever signed here, so that the key given has nothing to hold for")
 
 
 def _hold_to_own_head(found: Findings, log: Log) -> None:
@@ -159,18 +206,30 @@ def _hold_to_own_head(found: Findings, log: Log) -> None:
     walk.fail(first, f"the log's head is at position {position}, its last event at {walk.position}")
 
 
-def _besides(found: Findings, log: Log, decisions: Path) -> None:
-    gone = log.missing_guards()
-    if gone:
-        found.problems.append(f"the triggers {', '.join(gone)} are gone or changed")
+def _noting_spans(events: Iterator[Event], spans: list[Operated]) -> Iterator[Event]:
+    for event in events:
+        if event.client_key == OPERATORS and event.type == OPERATOR + DECISIONS and isinstance(event.data, Operated):
+            spans.append(event.data)
+        yield event
+
+
+def _besides(found: Findings, log: Log, settings: KeySettings) -> None:
+    try:
+        found.problems += schema_problems(settings, log)
+    except UntrustedStoreError as error:
+        found.problems.append(str(error))
+    found.problems += [f"the file is not sound: {one}" for one in log.damage()]
     row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
     found.app_key = row[0] if row else ""
-    found.problems += differences(log.connection, log.by_tenant())
-    counted = [
-        span_of(event.data.particulars)
-        for event in log.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS)
-        if isinstance(event.data, Operated)
-    ]
+    spans: list[Operated] = []
+    seen = Folded()
+    found.problems += differences(log.connection, _noting_spans(log.by_tenant(), spans), seen)
+    if seen.events != found.walk.events:
+        found.problems.append(f"the table holds {found.walk.events} events, its index {seen.events}")
+    _hold_decisions(found, [span_of(data.particulars) for data in spans], settings.beside("decisions"))
+
+
+def _hold_decisions(found: Findings, counted: list[Span], decisions: Path) -> None:
     if not counted or not decisions.exists():
         if counted:
             found.problems.append(f"{decisions} is not there, but the log has counted decisions")
@@ -187,7 +246,7 @@ def _sign(found: Findings, log: Log, settings: KeySettings) -> None:
     if master is None or not settings.beside("keys").exists():
         return
     try:
-        signer = HeadSigner(settings.beside("keys"), master, found.app_key)
+        signer = HeadSigner(settings.beside("keys"), master, found.app_key, admit=False)
     except UntrustedStoreError as error:
         found.problems.append(str(error))
         return

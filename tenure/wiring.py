@@ -6,7 +6,10 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
+
+import structlog
 
 from tenure import __version__
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
@@ -26,7 +29,7 @@ from tenure.api.signing import Access, Signing
 from tenure.api.webhooks import Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
-from tenure.forgetting import clear, reapply, unkeyed
+from tenure.forgetting import clear, destroy_again, reapply, unkeyed
 from tenure.house import House, open_vault, retention
 from tenure.lost import check_nothing_was_lost
 from tenure.operators import note
@@ -40,6 +43,8 @@ from tenure.store.veil import DECISIONS
 from tenure.stores import Log, log_of, prepare_log
 from tenure.trust import limits, widened
 
+log = structlog.get_logger()
+
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 INTERNAL_HOST = "TENURE_BOUND_INTERNAL_HOST"
 
@@ -50,18 +55,26 @@ def prepare(settings: Settings) -> None:
     prepare_log(settings)
     open_decisions(settings.beside("decisions"))
     _check_keys_are_there(settings)
-    open_vault(settings).close()
+    open_vault(settings, admit=True).close()
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     decisions = SqliteDecisions(settings.beside("decisions"))
     try:
-        reapply(log, ring)
+        _reconcile(log, ring)
         clear(decisions, ring)
         lost = unkeyed(log, ring)
         if lost:
-            raise UntrustedStoreError(_lost(settings, len(lost)))
+            raise UntrustedStoreError(_lost(settings, lost))
     finally:
         for part in (log, ring, decisions):
             part.close()
+
+
+def _reconcile(events: Log, ring: KeyRing) -> None:
+    for client_key in destroy_again(events, ring):
+        log.warning("the key of an erased tenant was back: destroyed again", client_key=client_key)
+    reapply(events, ring)
+    if ring.unclean() and not ring.clean():
+        log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
 
 
 def _check_keys_are_there(settings: Settings) -> None:
@@ -70,15 +83,19 @@ def _check_keys_are_there(settings: Settings) -> None:
         return
     log = log_of(settings)
     try:
-        found = sum(1 for _ in tenants.sealed_secrets(log.connection))
+        found = [client_key for client_key, _ in tenants.sealed_secrets(log.connection)]
     finally:
         log.close()
     if found:
         raise UntrustedStoreError(_lost(settings, found))
 
 
-def _lost(settings: Settings, count: int) -> str:
-    return f"{settings.beside('keys')} lacks the keys of {count} of this log's tenants: restore it from its own backup"
+def _lost(settings: Settings, found: Sequence[str]) -> str:
+    return (
+        f"{settings.beside('keys')} lacks the keys of {len(found)} of this log's tenants ({', '.join(found[:3])}"
+        f"{', …' if len(found) > 3 else ''}): restore its newest backup; or give a tenant up, so that it must install "
+        "anew: tenure erase TENANT --installed"
+    )
 
 
 def started(settings: Settings) -> None:
@@ -110,6 +127,7 @@ def build(settings: Settings) -> App:
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
     gate = Gate(settings.app_key, settings.base_path, house.events.contexts, house.vault, policy, time.time)
     gate.prepare()
+    house.check_dummy = gate.check_dummy
     lifecycle = Lifecycle(
         Parts(
             app_key=settings.app_key,

@@ -176,7 +176,7 @@ def _login_page(call: Call) -> Answer:
 
 def _ours(after: str) -> str:
     """Where to go after a login: a page below `/console/`, else its first."""
-    safe = after.isascii() and after.isprintable() and not any(sign in after for sign in "\\ \"'<>")
+    safe = after.isascii() and after.isprintable() and not any(sign in after for sign in ("..", *"\\ \"'<>"))
     return after if safe and len(after) < 2000 and not after.startswith(("/", "login", "logout")) else ""
 
 

@@ -20,8 +20,9 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
+from tenure.store.connection import refuse_other
 from tenure.store.postgres.folding import by_tenant
-from tenure.store.postgres.migrations import check_guards, migrate, missing_guards, refuse_other, schema_problems
+from tenure.store.postgres.migrations import migrate, schema_problems
 from tenure.store.postgres.session import Session
 from tenure.store.sqlite import utc_now
 
@@ -40,8 +41,7 @@ def open_log(url: str, projections: Sequence[tuple[str, str]] = ()) -> None:
     session = Session(url, bounded=False)
     try:
         migrate(session, projections)
-        check_guards(session)
-        refuse_other(schema_problems(session, [text for _, text in projections]))
+        refuse_other(schema_problems(session, projections))
     finally:
         session.close()
 
@@ -142,6 +142,7 @@ class PostgresLog:
         read_only: bool = False,
         bounded: bool = False,
     ) -> None:
+        self._url = url
         self.session = Session(url, bounded=bounded, read_only=read_only)
         self._execute = self.session.execute
         self._projectors = projectors
@@ -285,9 +286,19 @@ class PostgresLog:
         # it holds no lock, so nobody waits for who thinks long between two statements
         self._execute("SET LOCAL idle_in_transaction_session_timeout = 0")
 
-    def missing_guards(self) -> list[str]:
-        """The names of triggers that are gone, changed or switched off."""
-        return missing_guards(self.session)
+    def schema_problems(self, projections: Sequence[tuple[str, str]] = ()) -> list[str]:
+        """What of the schema is not as it was made, in words. `projections`: (name, statements). On a connection of
+        its own, because it needs a transaction of its own. UntrustedStoreError if this role cannot find out.
+        """
+        session = Session(self._url, bounded=False)
+        try:
+            return schema_problems(session, projections)
+        finally:
+            session.close()
+
+    def damage(self) -> list[str]:
+        """Nothing: the server looks after its own files."""
+        return []
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

@@ -36,6 +36,13 @@ CREATE TABLE erasures (
 ) STRICT;
 CREATE INDEX erasures_tenant ON erasures (app_key, client_key);
 
+-- there while bytes of deleted keys are left in the file or its WAL; times tells one clean from the next destruction
+CREATE TABLE uncleaned (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    since TEXT NOT NULL,
+    times INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE signed_head (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     origin TEXT NOT NULL,

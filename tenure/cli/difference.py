@@ -44,7 +44,7 @@ def _position(log: Log, text: str) -> int:
     if text == "head":
         return head
     if text.isdecimal():
-        if int(text) > MAX_POSITION:
+        if len(text) > len(str(MAX_POSITION)) or int(text) > MAX_POSITION:
             raise fail(f"{text[:40]} is larger than any position of a log", 2)
         return min(int(text), head)
     return log.position_at(moment(text))

@@ -1,6 +1,7 @@
 """`tenure erase`: forget a tenant, or all that are due."""
 
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,9 +10,20 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.domain.refusals import OursError
 from tenure.domain.tenant import Tenant
-from tenure.forgetting import Forgotten, StillInstalledError, clear_now, due, forget, reapply
+from tenure.forgetting import (
+    Forgotten,
+    StillInstalledError,
+    clear_now,
+    destroy_again,
+    due,
+    due_before,
+    forget,
+    reapply,
+)
 from tenure.projections.clock import ClockWatch
+from tenure.projections.security_context import current
 from tenure.settings import OperatorSettings
 from tenure.store.keyring import KeyRing
 from tenure.stores import Log
@@ -50,27 +62,35 @@ def erase(
     if (name is None) is not all_due:
         raise fail("name one TENANT, or give --due", 2)
     settings = settings_of(OperatorSettings)
-    with guarded():
-        if not settings.beside("keys").exists():
-            raise FileNotFoundError(f"{settings.beside('keys')} does not exist")
-        log = open_writer(settings)
-        ring = KeyRing(settings.beside("keys"))
+    with guarded(), closing(open_writer(settings)) as log, closing(_keys(settings, installed_too)) as ring:
         try:
+            destroy_again(log, ring)
             reapply(log, ring)
             chosen = _chosen(settings, log, name)
             if name is None and chosen and not (yes and despite_clock):
                 _check_clock(log)
             _ask(chosen, yes)
-            found = _forget(log, ring, chosen, why, installed_too)
-            bare = clear_now(settings.beside("decisions"), [one.client_key for one in found or chosen])
-        finally:
-            log.close()
-            ring.close()
+            before = due_before(settings.erase_after_days) if all_due else ""
+            found = _forget(log, ring, chosen, why, installed_too, before)
+            # also what an earlier command left behind
+            clean = not ring.unclean() or ring.clean()
+            bare = clear_now(settings.beside("decisions"), _forgotten(log, chosen))
+        except OursError as error:
+            raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
     _tell(found, as_json)
-    if not all(one.clean for one in found):
+    if not clean:
         raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
     if not bare:
         raise fail("what was forgotten is not yet overwritten, others hold decisions.db; run the same command again", 1)
+
+
+def _keys(settings: OperatorSettings, installed_too: bool) -> KeyRing:
+    path = settings.beside("keys")
+    if not path.exists() and not installed_too:
+        raise FileNotFoundError(
+            f"{path} does not exist: restore its newest backup; or, if there is none, give a tenant up with --installed"
+        )
+    return KeyRing(path)
 
 
 def _chosen(settings: OperatorSettings, log: Log, name: str | None) -> list[Tenant]:
@@ -93,15 +113,23 @@ def _ask(chosen: list[Tenant], yes: bool) -> None:
     typer.confirm("Go on?", abort=True, err=True)
 
 
-def _forget(log: Log, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool) -> list[Forgotten]:
+def _forget(
+    log: Log, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool, before: str
+) -> list[Forgotten]:
     by, origin = operators.who()
     try:
-        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too)
+        found = forget(log, ring, chosen, by=by, origin=origin, why=why, installed_too=installed_too, before=before)
     except StillInstalledError as error:
         raise fail(f"{error}; uninstall it in Jira first, or add --installed if that site is gone", 2) from None
     for one in found:
         operators.note(log, one.app_key, "erasure", client_key=one.client_key, position=one.position)
     return found
+
+
+def _forgotten(log: Log, chosen: list[Tenant]) -> list[str]:
+    # also whom an earlier command forgot; not who returned meanwhile and was passed over
+    now = [current(log.connection, tenant.app_key, tenant.client_key) for tenant in chosen]
+    return [tenant.client_key for tenant in now if tenant is not None and tenant.erased_at]
 
 
 def _tell(found: list[Forgotten], as_json: bool) -> None:

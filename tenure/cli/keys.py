@@ -40,7 +40,7 @@ def _key_store(settings: OperatorSettings) -> Iterator[KeyRing]:
     path = settings.beside("keys")
     if not path.exists():
         raise fail(f"{path} does not exist: no key has been made here yet (TENURE_DATABASE_URL)", 1)
-    ring = KeyRing(path, settings.master())
+    ring = KeyRing(path, settings.master(), admit=False)
     try:
         yield ring
     finally:
@@ -107,17 +107,20 @@ def keys_retire(as_json: Json = False) -> None:
     """
     settings = settings_of(OperatorSettings)
     with guarded(), _key_store(settings) as ring:
+        left = ring.unclean()
         retired = Rotation(ring).retire(lambda former: _note(settings, "keys_retired", master_id=former))
-        clean = ring.clean()
+        clean = not ring.unclean() or ring.clean()
     if not clean:
         raise fail("the old wraps are deleted but not yet overwritten, others hold keys.db; run it again", 1)
-    if retired is None:
+    if retired is None and not left:
         raise fail("there is no old master key: nothing has been rotated since the last retirement", 1)
-    found = {"master_id": retired[0], "destroyed": retired[1]}
+    # None: this run only overwrote what an earlier one had deleted
+    found = {"master_id": retired[0] if retired else None, "destroyed": retired[1] if retired else 0}
     if as_json:
         emit(found, True)
         return
+    name = retired[0] if retired else "retired before"
     typer.echo(
-        f"The old master key {retired[0]} opens nothing in keys.db any more. Older copies of keys.db still open with\n"
+        f"The old master key {name} opens nothing in keys.db any more. Older copies of keys.db still open with\n"
         "it: destroy the old key file, and those copies."
     )

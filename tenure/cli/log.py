@@ -61,6 +61,7 @@ def _tell(found: Findings, as_json: bool) -> None:
         "events": found.walk.events,
         "first_bad_position": found.walk.bad or None,
         "head": found.head,
+        "end": found.end or None,
         "problems": ([found.walk.why] if found.walk.bad else []) + found.problems,
     }
     if as_json:
@@ -74,6 +75,8 @@ def _tell(found: Findings, as_json: bool) -> None:
         typer.echo(f"the chain of {found.walk.events} events holds, but:")
     for problem in told["problems"]:  # type: ignore[union-attr]
         typer.echo(f"  {problem}")
+    if found.end:
+        typer.echo(f"  {found.end}")
     if found.head:
         typer.echo(f"\n{found.head}", nl=False)
 
@@ -106,7 +109,7 @@ def log_accept(
             app_key = operators.app_key_of(log, settings.app_key)
             if not app_key:
                 raise fail("the log is empty; set TENURE_APP_KEY", 2)
-            signer = HeadSigner(settings.beside("keys"), settings.master(), app_key)
+            signer = HeadSigner(settings.beside("keys"), settings.master(), app_key, admit=False)
             try:
                 given_up = signer.last()
                 event = operators.note(

@@ -1,6 +1,5 @@
 """What commands share: errors as one line with an exit status, JSON or text, times as people write them."""
 
-import os
 import shutil
 import sys
 import textwrap
@@ -18,6 +17,7 @@ from tenure.domain.questions import stored_time
 from tenure.domain.refusals import OursError
 from tenure.settings import SettingsError, StoreSettings, load
 from tenure.store.connection import UntrustedStoreError
+from tenure.store.files import write_new
 from tenure.stores import Log, database_errors, log_of
 
 S = TypeVar("S", bound=StoreSettings)
@@ -172,8 +172,6 @@ def moment(text: str) -> str:
 def new_file(path: Path, pieces: Iterable[bytes]) -> None:
     """Writes a new file that only its owner reads; exit 2 if it exists."""
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        write_new(path, pieces)
     except OSError as error:
         raise fail(f"{path}: {error.strerror}; it is never written over a file that exists", 2) from None
-    with os.fdopen(handle, "wb") as file:
-        file.writelines(pieces)

@@ -24,6 +24,8 @@ def overrides(given: list[str]) -> dict[str, Any]:
             raise fail(f"--with {text}: NAME=VALUE, with one of {', '.join(NAMES)}", 2)
         if name in ("BASE_URL", "EXTRA_BASE_URLS"):
             urls = [_url(name, url.strip()) for url in value.split(",") if url.strip()]
+            if name == "BASE_URL" and len(urls) != 1:
+                raise fail("--with BASE_URL: one URL; others that are believed go into EXTRA_BASE_URLS", 2)
             found["audiences" if name == "BASE_URL" else EXTRA] = urls
             if name == "BASE_URL":
                 found["base_path"] = urlsplit(value.strip()).path.rstrip("/")
@@ -45,8 +47,12 @@ def _seconds(name: str, value: str) -> int:
 
 
 def _url(name: str, value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise fail(f"--with {name}: {value[:100]} is no URL", 2) from None
+    if not sound or parts.query or parts.fragment:
         raise fail(f"--with {name}: a URL of scheme, host and path", 2)
     return value.rstrip("/")
 

@@ -9,7 +9,7 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, progress, settings_of
-from tenure.rebuild import Compared, Rebuilt
+from tenure.rebuild import Compared, Rebuilt, UnderWayError
 from tenure.rebuild import rebuild as rebuilt
 from tenure.refold import refold
 from tenure.settings import StoreSettings
@@ -32,6 +32,8 @@ def rebuild(as_json: Json = False) -> None:
         try:
             with _shown(total, as_json) as say:
                 found = _rebuilt(settings, say)
+        except UnderWayError as error:
+            raise fail(f"{error}; wait for it to end", 1) from None
         except BrokenChainError as error:
             raise fail(f"{error}; nothing was replaced", 1) from None
     _tell(found, as_json)

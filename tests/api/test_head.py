@@ -1,7 +1,10 @@
 """`GET /audit/head`, the head written and posted on a schedule, and what vouches for decisions."""
 
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -10,11 +13,12 @@ import httpx
 from support.command import tenure, told
 from support.house import House
 from tenure.domain.checkpoint import Verifier, read, verify
-from tenure.housekeeping import Housekeeping
+from tenure.housekeeping import Housekeeping, post_head
 from tenure.projections.security_context import schema
 from tenure.settings import Settings
 from tenure.store.connection import connect
 from tenure.store.sqlite import open_log
+from tenure.trust import widened
 
 
 def head_of(house: House, token: str) -> httpx.Response:
@@ -161,3 +165,50 @@ def test_readyz_names_an_internal_listener_for_others(tmp_path: Path) -> None:
         url = house.service.internal_url.replace("0.0.0.0", "127.0.0.1")
         notices = httpx.get(f"{url}/readyz", trust_env=False).json()["notices"]
     assert [notice for notice in notices if "0.0.0.0" in notice]
+
+
+def test_a_receiver_of_heads_that_never_ends_halts_nothing() -> None:
+    """A receiver that drips its answer for ever: its status is enough; one that never answers: given up in POST_S, and
+    meanwhile the caller goes on.
+    """
+    for begin in (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n", b""):
+        with _dripping(begin) as url:
+            began = time.monotonic()
+            post_head(url, "a head", within=1.0)
+            assert time.monotonic() - began < 3
+
+
+@contextmanager
+def _dripping(begin: bytes) -> Iterator[str]:
+    server = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def drip() -> None:
+        try:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(begin)
+                while not stop.wait(0.05):
+                    connection.sendall(b"x" if begin else b"")
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    finally:
+        stop.set()
+        server.close()
+
+
+def test_heads_sent_in_the_clear_are_named() -> None:
+    """HEAD_URL over http beyond this machine widens trust; on the loopback interface or over https it does not."""
+    for url, named in (
+        ("http://collector.example.com/h", True),
+        ("https://collector.example.com/h", False),
+        ("http://127.0.0.1/h", False),
+    ):
+        settings = Settings(app_key="a", base_url="https://a.example.com", head_url=url)
+        assert any("HEAD_URL" in line for line in widened(settings)) is named

@@ -3,11 +3,12 @@
 import uuid
 from pathlib import Path
 
+import pysqlite3
 import pytest
 
 from support.house import House, at_once
 from tenure.simulator import tokens
-from tenure.simulator.keyhost import Answer
+from tenure.simulator.keyhost import Answer, KeyHost
 from tenure.simulator.site import Site
 
 
@@ -89,3 +90,31 @@ def test_one_request_for_many_installs(signed: House) -> None:
     sent = at_once([lambda s=site: s.install(kid=first.kid) for site in sites])
     assert {call.status for call in sent} == {204}
     assert _asked(signed, first.kid) == 1
+
+
+def test_a_key_that_somebody_else_put_into_the_store_is_none(tmp_path: Path) -> None:
+    """A row written into the log's file by another tool proves nothing; the host is asked, and its key takes the row's
+    place; keys that the service kept itself are used after a restart without asking.
+    """
+    with House(tmp_path) as house, KeyHost() as stranger:
+        victim, real = house.installed(), house.keys.new_key()
+        site = house.site(client_key=victim.client_key, base_url=victim.base_url, key_host=stranger)
+        pem = stranger.public_pem(site.kid).decode()
+        connection = pysqlite3.connect(str(tmp_path / "events.db"), isolation_level=None)
+        for text in (pem, f"{pem}{'0' * 64}\n"):
+            for kid in (site.kid, real):
+                connection.execute(
+                    "INSERT OR REPLACE INTO install_keys VALUES (?, ?, ?, '')", (house.keys.url, kid, text)
+                )
+            assert site.install(new_secret=True).status == 401
+        assert house.page(victim).status_code == 200
+        other = house.site()
+        other.kid = real
+        assert other.install().status == 204
+        (kept,) = connection.execute("SELECT pem FROM install_keys WHERE kid = ?", (real,)).fetchone()
+        assert kept.startswith(house.keys.public_pem(real).decode().rstrip())
+        connection.close()
+        house.restart()
+        asked = _asked(house, real)
+        assert house.again(other).install().status == 204
+        assert _asked(house, real) == asked

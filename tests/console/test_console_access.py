@@ -176,7 +176,9 @@ def test_odd_questions_are_answered_as_such(signed: House, client: httpx.Client,
     assert "import " not in answer.text
 
 
-@pytest.mark.parametrize("after", ["//evil.example", "/x", "\\evil", "login", "a b", "x\r\nSet-Cookie: y", "ä"])
+@pytest.mark.parametrize(
+    "after", ["//evil.example", "/x", "\\evil", "login", "a b", "x\r\nSet-Cookie: y", "ä", "../audit/head"]
+)
 def test_a_login_leads_nowhere_else(signed: House, client: httpx.Client, after: str) -> None:
     """Whatever a form says, it leads to a page of the console."""
     form = {"token": token_of(signed, "audit"), "next": after}

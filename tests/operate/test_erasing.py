@@ -11,18 +11,18 @@ import pytest
 
 from support.command import tenure, told
 from support.house import APP_KEY, House
+from support.opened import open_writer_of, opener, readable
 from tenure.domain.decisions import Decision
 from tenure.forgetting import reapply
 from tenure.housekeeping import Housekeeping
 from tenure.projections.clock import ClockWatch
-from tenure.settings import Settings, StoreSettings
+from tenure.settings import Settings
 from tenure.simulator.site import Site
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import from_text
 from tenure.store.vault import Vault, key_id_of
 from tenure.stores import Log
-from tenure.wiring import open_writer
 
 
 @pytest.fixture
@@ -30,16 +30,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     """A service of its own, because its store is taken apart."""
     with House(tmp_path) as opened:
         yield opened
-
-
-def readable(folder: Path, text: bytes) -> list[str]:
-    """The files of a folder that hold the text."""
-    return [path.name for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
-
-
-def opener(house: House) -> Vault:
-    """The vault as whoever has the master key opens it."""
-    return Vault(house.folder / "keys.db", from_text(house.settings["MASTER_KEY"]))
 
 
 def test_only_an_uninstalled_tenant_is_erased_unless_it_is_said(house: House) -> None:
@@ -129,11 +119,6 @@ def test_a_return_during_a_half_done_erasure_waits(house: House) -> None:
     back = house.site(client_key=site.client_key, base_url=site.base_url)
     assert back.install().status == 204
     assert back.enable().status == 204
-
-
-def open_writer_of(house: House) -> Log:
-    """The house's log, to append to."""
-    return open_writer(StoreSettings(database_url=str(house.folder / "events.db")))
 
 
 def test_who_returns_after_an_erasure_is_new_in_every_worker(tmp_path: Path) -> None:

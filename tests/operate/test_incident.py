@@ -4,13 +4,17 @@ import gzip
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.command import tenure, told
+from support.hostile import decision
 from support.house import House
+from tenure.domain.decisions import Facts
+from tenure.projections.incident import Redactor
 
 ACCOUNT = "557058:5b10ac8d-82e0-5b22-cc7d-4ef5"
 
@@ -138,3 +142,53 @@ def test_packing_is_an_event_and_overwrites_nothing(case: tuple[House, Any, Path
     assert out.stat().st_mode & 0o777 == 0o600
     run = tenure(house.folder, {}, "incident", "pack", site.client_key, "--out", str(out), status=2)
     assert "never written over" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("since",), "2026-99-99T00:00:00Z"),
+        (("history", 0, "recorded_at"), "2026-13-01T00:00:00.000000Z"),
+        (("calls", 0, "at"), "2026-02-31T00:00:00.000000Z"),
+        (("history", 0, "position"), 10**30),
+        (("history", 0, "position"), -1),
+        (("history", 0, "proof"), [1]),
+        (("around", 0, "data", "particulars", "deciding"), "x"),
+        (("around", 0, "data", "particulars", "deciding"), {"leeway": "abc"}),
+        (("around", 0, "data", "particulars", "deciding"), {"audiences": [[1]]}),
+    ],
+)
+def test_a_value_that_cannot_be_is_no_incident_file(
+    case: tuple[House, Any, Path, dict[str, Any]], tmp_path: Path, place: tuple[Any, ...], value: Any
+) -> None:
+    """Days of no calendar, positions of no log, settings of no shape: said in a line, for a page too."""
+    found = content = json.loads(gzip.decompress(case[2].read_bytes()))
+    for name in ("case", *place[:-1]):
+        found = found[name]
+    found[place[-1]] = value
+    (tmp_path / "odd.json").write_text(json.dumps(content))
+    told = tenure(tmp_path, {}, "incident", "open", "odd.json", "--html", "odd.html", status=1).stderr
+    assert "no incident file" in told
+    assert "Traceback" not in told
+
+
+def test_a_damaged_or_endless_file_is_none(case: tuple[House, Any, Path, dict[str, Any]], tmp_path: Path) -> None:
+    """A byte turned over in the compressed stream is damage; what unpacks to more than the limit is not unpacked."""
+    raw = bytearray(case[2].read_bytes())
+    raw[200] ^= 0xFF
+    (tmp_path / "turned.gz").write_bytes(raw)
+    assert "cut or damaged" in tenure(tmp_path, {}, "incident", "open", "turned.gz", status=1).stderr
+    piece = gzip.compress(bytes(1024 * 1024))
+    (tmp_path / "bomb.gz").write_bytes(piece * 257)
+    assert "larger than" in tenure(tmp_path, {}, "incident", "open", "bomb.gz", status=1).stderr
+
+
+def test_another_tenant_that_a_call_spoke_of_is_a_mark() -> None:
+    """An install of one tenant whose body named another does not carry the other's client key out."""
+    theirs = Facts(body_client_key="other-tenant", address="198.51.100.7", peer="203.0.113.9")
+    found = Redactor().call(replace(decision("mine"), facts=theirs)).facts
+    assert found.body_client_key not in ("other-tenant", "mine", "", None)
+    assert (found.address, found.peer) == ("", "")
+    own = replace(theirs, body_client_key="mine")
+    kept = Redactor().call(replace(decision("mine"), facts=own)).facts
+    assert kept.body_client_key == "mine"

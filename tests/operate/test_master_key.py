@@ -7,12 +7,14 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
 from support.command import tenure, told
 from support.house import House
+from tenure.projections.security_context import schema
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.keyring import KeyRing
+from tenure.store.keyring import KeyRing, open_keys
 from tenure.store.masters import (
     GivenMaster,
     MasterKey,
@@ -20,9 +22,11 @@ from tenure.store.masters import (
     deposit,
     from_file,
     new_deposit_box,
+    new_master_key,
     withdraw,
 )
 from tenure.store.rotation import Rotation
+from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.vault import CACHED_KEYS, Vault
 
 OLD, NEW, THIRD = (GivenMaster(letter * 32) for letter in (b"o", b"n", b"t"))
@@ -142,6 +146,73 @@ def test_the_pinned_key_stays_however_many_are_used(tmp_path: Path) -> None:
     assert len(vault._keys) == CACHED_KEYS
     assert ("app", " ") in vault._keys
     vault.close()
+
+
+def test_a_retirement_that_was_interrupted_is_finished_by_running_it_again(tmp_path: Path) -> None:
+    """Killed before the old wraps were overwritten: the same command overwrites them and is done; once more there is
+    nothing to retire. It was noted before it was done.
+    """
+    given = {"APP_KEY": "com.example.app", "MASTER_KEY_FILE": str(tmp_path / "old.key")}
+    tenure(tmp_path, {}, "keys", "create", "old.key")
+    open_log(tmp_path / "events.db", [schema()])
+    ring = KeyRing(tmp_path / "keys.db", from_file(tmp_path / "old.key"))
+    for number in range(50):
+        ring.ensure("com.example.app", f"t{number}")
+    wraps = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys")]
+    ring.close()
+    tenure(tmp_path, given, "keys", "rotate", "--to", "new.key")
+    given["MASTER_KEY_FILE"] = str(tmp_path / "new.key")
+    current = KeyRing(tmp_path / "keys.db", from_file(tmp_path / "new.key"))
+    assert Rotation(current).retire() is not None
+    assert current.unclean()
+    current.close()
+    assert told(tmp_path, given, "keys", "retire")["destroyed"] == 0
+    everything = b"".join(path.read_bytes() for path in tmp_path.glob("keys.db*"))
+    assert not [wrap for wrap in wraps if wrap[1:] in everything]
+    tenure(tmp_path, given, "keys", "retire", status=1)
+
+
+def test_a_worker_left_on_a_retired_master_is_not_ready(tmp_path: Path) -> None:
+    """After `retire` a service that still runs under the old key says so in /readyz."""
+    with _house(tmp_path) as house:
+        given = {name: value for name, value in house.settings.items() if value}
+        ready = f"{house.service.internal_url}/readyz"
+        tenure(tmp_path, given, "keys", "rotate", "--to", "new.key")
+        assert httpx.get(ready, trust_env=False, timeout=30).status_code == 200
+        given["MASTER_KEY_FILE"] = str(tmp_path / "new.key")
+        tenure(tmp_path, given, "keys", "retire")
+        answer = httpx.get(ready, trust_env=False, timeout=30)
+        assert answer.status_code == 503
+        assert "master key" in answer.text
+        house.settings["MASTER_KEY_FILE"] = str(tmp_path / "new.key")
+        house.restart()
+        assert httpx.get(f"{house.service.internal_url}/readyz", trust_env=False, timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "command", [("log", "verify"), ("doctor", "--offline"), ("keys", "retire"), ("sign", "a", "GET", "/")]
+)
+def test_a_first_master_is_admitted_by_serve_alone(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """No other command takes its master key for the first one of an empty key store."""
+    open_log(tmp_path / "events.db", [schema()])
+    open_keys(tmp_path / "keys.db").close()
+    given = {"APP_KEY": "a", "BASE_URL": "https://a.example.com", "MASTER_KEY": new_master_key()}
+    tenure(tmp_path, given, *command, status=None)
+    ring = KeyRing(tmp_path / "keys.db")
+    assert ring.masters() == {}
+    ring.close()
+
+
+def test_no_note_is_taken_without_an_app_key(tmp_path: Path) -> None:
+    """An operator's act on an empty log needs TENURE_APP_KEY; on any other it is the log's own."""
+    assert "TENURE_APP_KEY" in tenure(tmp_path, {}, "tokens", "create", "x", "--scope", "sign", status=2).stderr
+    tenure(tmp_path, {"APP_KEY": "com.example.app"}, "tokens", "create", "y", "--scope", "sign")
+    tenure(tmp_path, {}, "tokens", "revoke", "y")
+    log = SqliteLog(tmp_path / "events.db", read_only=True)
+    assert [(event.type, event.app_key) for event in log.read()] == [
+        ("operator.tokens.created", "com.example.app"), ("operator.tokens.revoked", "com.example.app")
+    ]  # fmt: skip
+    log.close()
 
 
 @pytest.mark.timeout(300)

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pysqlite3
 import pytest
 
-from support.store_support import NAMES, foreign, make_log, rehash, rows_of, write_export, write_rows
+from support.store_support import APP, NAMES, foreign, make_log, rehash, rows_of, write_export, write_rows
 from tenure.domain.chain import walk
 from tenure.domain.checkpoint import Verifier
+from tenure.projections.security_context import SecurityContexts, schema
 from tenure.settings import KeySettings
-from tenure.store.evidence import stored_rows
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.evidence import MAX_LINE, stored_rows
 from tenure.store.masters import GivenMaster
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, last_signed
-from tenure.store.sqlite import SqliteLog
+from tenure.store.sqlite import SqliteLog, open_log
 from tenure.verify import Findings, verify_export, verify_live
 
 MASTER_TEXT = base64.b64encode(b"m" * 32).decode()
@@ -165,7 +168,7 @@ def test_a_deleted_event_is_found_in_the_store(copy: Path) -> None:
     connection.close()
     found = check(copy)
     assert found.walk.bad == 1500
-    assert any("triggers" in problem for problem in found.problems)
+    assert any("trigger events_no_delete is gone" in problem for problem in found.problems)
 
 
 @pytest.mark.parametrize("head_too", [False, True])
@@ -274,3 +277,124 @@ def test_the_hash_is_what_is_documented(large: Path) -> None:
         pieces = [str(piece).encode() for piece in (previous, *row[:-1])]
         previous = hashlib.sha256(b"".join(b"%d:%b," % (len(raw), raw) for raw in pieces)).hexdigest()
         assert previous == row[-1]
+
+
+def _execute(path: Path, *statements: str) -> None:
+    connection = pysqlite3.connect(str(path), isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TRIGGER z AFTER UPDATE ON log_head BEGIN UPDATE security_contexts SET installed = 1; END",
+        "CREATE VIEW z AS SELECT * FROM events",
+        "CREATE TABLE z (a)",
+        "DROP INDEX events_client_key",
+        "CREATE INDEX z ON events (hash)",
+        "DROP TRIGGER spent_tokens_no_update",
+    ],
+)
+def test_any_part_of_the_schema_that_is_not_ours_is_named(copy: Path, change: str) -> None:
+    """One trigger, view, table or index more or less: verify names it, and the start is refused."""
+    _execute(copy / "events.db", change)
+    assert not check(copy).ok
+    with pytest.raises(UntrustedStoreError, match=r"gone|not of ours"):
+        open_log(copy / "events.db", [schema()])
+
+
+def test_statistics_for_the_planner_are_no_change(copy: Path) -> None:
+    """ANALYZE, as an administrator may run it, changes nothing that is held to."""
+    _execute(copy / "events.db", "ANALYZE")
+    assert check(copy).ok
+    open_log(copy / "events.db", [schema()])
+
+
+def test_an_index_that_hides_rows_is_found(copy: Path) -> None:
+    """An index made to leave a tenant out, its text in the schema put right again: the file is not sound."""
+    _execute(
+        copy / "events.db",
+        "DROP INDEX events_client_key",
+        "CREATE INDEX events_client_key ON events (client_key) WHERE client_key <> 'tenant-7'",
+        "PRAGMA writable_schema=ON",
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX events_client_key ON events (client_key)' "
+        "WHERE name = 'events_client_key'",
+        "PRAGMA writable_schema=RESET",
+    )
+    assert any("not sound" in problem for problem in check(copy).problems)
+
+
+def test_a_changed_nobody_is_named_and_lets_nobody_in(copy: Path) -> None:
+    """A tenant's row in place of that of nobody makes no tenant of who is unknown, and is found."""
+    _execute(
+        copy / "events.db",
+        "DELETE FROM nobody",
+        "INSERT INTO nobody SELECT * FROM security_contexts WHERE client_key = 'tenant-7'",
+    )
+    log = SqliteLog(copy / "events.db", read_only=True)
+    contexts = SecurityContexts(log.connection)
+    assert contexts.get(APP, "a ghost") is None
+    assert contexts.get(APP, "tenant-7") is not None
+    log.close()
+    assert any("nobody" in problem for problem in check(copy).problems)
+
+
+def test_the_signed_head_is_what_its_text_says(copy: Path) -> None:
+    """Position and hash beside the signed text changed: verify says so and nothing is signed on top of it."""
+    rows = rows_of(copy / "events.db")
+    _execute(copy / "keys.db", f"UPDATE signed_head SET position = 5, hash = '{rows[4][-1]}'")
+    write_rows(copy / "events.db", rows[:5])
+    assert any("of position 3000" in problem for problem in check(copy).problems)
+    with pytest.raises(UntrustedStoreError):
+        sign(copy)
+
+
+def test_a_key_given_is_held_to_the_store(copy: Path) -> None:
+    """`--key` of another log is a problem, with a kept head and without; the right one is none."""
+    other = Verifier("com.example.app/00000000", bytes(32))
+    assert verify_live(settings(copy), None, _verifier(copy)).ok
+    assert any("key given" in problem for problem in verify_live(settings(copy), None, other).problems)
+    (copy / "keys.db").unlink()
+    assert not verify_live(settings(copy), None, other).ok
+
+
+@pytest.mark.parametrize("value", [None, [], 0, False, ""])
+def test_only_an_object_is_an_empty_object(tmp_path: Path, value: Any) -> None:
+    """null, [], 0, false and the empty text are not what `{}` hashes to."""
+    make_log(tmp_path / "events.db", 1)
+    item = dict(zip(NAMES, rows_of(tmp_path / "events.db")[0], strict=True))
+    file = tmp_path / "log.ndjson"
+    assert item["changed"] == "{}"
+    file.write_bytes(orjson.dumps(item | {"changed": {}}) + b"\n")
+    assert verify_export(file, None, None).ok
+    file.write_bytes(orjson.dumps(item | {"changed": value}) + b"\n")
+    assert verify_export(file, None, None).walk.bad == 1
+
+
+def test_an_export_cut_off_is_held_to_its_manifest(tmp_path: Path) -> None:
+    """Lines gone from the end, all of them even, are found by the manifest; without one it is said that nothing
+    vouches for the end.
+    """
+    make_log(tmp_path / "events.db", 10)
+    rows, file = rows_of(tmp_path / "events.db"), tmp_path / "log.ndjson"
+    manifest = {"format": "ndjson", "filter": {}, "count": 10, "head": {"position": 10, "hash": rows[-1][-1]}}
+    write_export(file, rows[:7])
+    assert "nothing vouches" in verify_export(file, None, None).end
+    (tmp_path / "log.ndjson.manifest.json").write_bytes(orjson.dumps(manifest))
+    assert verify_export(file, None, None).walk.bad == 8
+    file.write_bytes(b"")
+    assert verify_export(file, None, None).walk.bad == 1
+    write_export(file, rows)
+    found = verify_export(file, None, None)
+    assert (found.ok, "manifest" in found.end) == (True, True)
+    (tmp_path / "log.ndjson.manifest.json").write_bytes(b"{}")
+    assert not verify_export(file, None, None).ok
+
+
+def test_a_line_without_end_is_no_export(tmp_path: Path) -> None:
+    """A line longer than any event is refused at its bound, not read whole."""
+    file = tmp_path / "log.ndjson"
+    file.write_bytes(b"[" * (MAX_LINE + 2))
+    assert "longer than" in verify_export(file, None, None).walk.why

@@ -12,6 +12,7 @@ from support.command import told
 from support.commands import run
 from support.house import House
 from support.store_support import make_log, rehash, rows_of, write_rows
+from tenure.housekeeping import Lease
 from tenure.rebuild import compare, touched
 from tenure.simulator.site import Site
 from tenure.store.sqlite import SqliteLog
@@ -160,3 +161,27 @@ def test_a_broken_chain_is_not_rebuilt_from(tmp_path: Path, position: int) -> No
     assert f"position {position}" in found.err
     write_rows(path, [*rehash(rows)[:-1], rows[-1]])
     assert run(tmp_path, "rebuild").status == 1
+
+
+def test_of_two_at_once_the_later_is_refused(tmp_path: Path) -> None:
+    """While another rebuilds, a rebuild ends with 1 and touches nothing; once that has ended or died it goes ahead."""
+    make_log(tmp_path / "events.db", 200, 10)
+    spoil(tmp_path, "DELETE FROM security_contexts WHERE client_key = 'tenant-7'")
+    other = Lease(tmp_path / "events.db-rebuild")
+    assert other.take()
+    found = run(tmp_path, "rebuild", "--json")
+    assert found.status == 1
+    assert "under way" in found.err
+    other.close()
+    assert run(tmp_path, "rebuild", "--json").rows[0]["different"] == 1
+    assert run(tmp_path, "rebuild", "--json").rows[0]["identical"]
+
+
+def test_what_an_interrupted_rebuild_left_is_taken_away(tmp_path: Path) -> None:
+    """A half-filled second table of a killed run neither stands in the way nor gets into the live one."""
+    make_log(tmp_path / "events.db", 200, 10)
+    spoil(tmp_path, "CREATE TABLE security_contexts_beside AS SELECT * FROM security_contexts")
+    spoil(tmp_path, "UPDATE security_contexts_beside SET client_key = 'nobody-' || client_key")
+    spoil(tmp_path, "UPDATE security_contexts SET enabled = 1 - enabled WHERE client_key = 'tenant-7'")
+    assert run(tmp_path, "rebuild", "--json").rows[0]["different"] == 1
+    assert run(tmp_path, "rebuild", "--json").rows[0]["identical"]

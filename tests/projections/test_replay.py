@@ -198,3 +198,24 @@ def test_the_state_as_of_a_decision_is_what_decided_it(played: House) -> None:
         )
         assert ran.rows[0]["position"] == one.read_position
         assert ran.rows[0]["secret_position"] == one.facts.secret_position or one.detail
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["NOPE=1", "LEEWAY", "LEEWAY=-1", "LEEWAY=1.5", "LEGACY_INSTALL=maybe", "BASE_URL=", "BASE_URL=http://[",
+     "BASE_URL=https://a.example/x,https://b.example/y", "BASE_URL=https://a.example:99999",
+     "EXTRA_BASE_URLS=a.example"],
+)  # fmt: skip
+def test_a_what_if_of_no_setting_is_refused(tmp_path: Path, given: str) -> None:
+    """An unknown name or a value that `serve` would not take is wrong use, said in a line with the name."""
+    found = run(tmp_path, "replay", "--all", "--with", given)
+    assert found.status == 2
+    assert f"--with {given.partition('=')[0]}" in found.err
+
+
+@pytest.mark.parametrize("place", ["9" * 19 + "9", "9" * 5000])
+def test_a_position_of_no_log_is_refused(played: House, place: str) -> None:
+    """However long the number, `diff` says that no log has such a position."""
+    found = run(played.folder, "diff", place, "head")
+    assert found.status == 2
+    assert "larger than any position" in found.err

@@ -18,7 +18,7 @@ from tenure.domain.chain import GENESIS, walk
 from tenure.domain.events import Cause, Changed, Draft, Event, EventType, Installed, Operated, Switched
 from tenure.domain.ports import Append, Appended, Conflict, EventLog, Spend, Spent
 from tenure.projections import tenants
-from tenure.projections.security_context import as_of
+from tenure.projections.security_context import as_of, schema
 from tenure.store.sqlite import utc_now
 
 
@@ -228,7 +228,7 @@ def test_a_log_can_be_examined_as_of_one_moment(store: Store) -> None:
     found = walk(reader.stored_rows())
     assert (found.bad, (found.position, found.hash)) == (0, before) == (0, reader.head())
     assert [event.position for event in reader.read()] == [1, 2]
-    assert reader.missing_guards() == []
+    assert reader.schema_problems([schema("postgres" if store.name == "postgres" else "")]) == reader.damage() == []
 
 
 def test_tenants_are_walked_by_key(store: Store) -> None:

@@ -1,0 +1,49 @@
+"""`make torture`: each part once at its full size, one table of what came of it; exit 1 if anything bad came."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from typing import Final
+
+# part, what it is, its tests, what is added to the environment
+PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
+    ("attacks", "a request each, every oracle after it", "tests/attacks", {}),
+    ("kill -9", "100 kills under 4 writers", "tests/torture/test_kills.py", {"TENURE_TORTURE_CYCLES": "100"}),
+)
+BOUND_S: Final = 900
+_COUNT: Final = re.compile(r"(\d+) passed")
+
+
+def _run(tests: str, more: dict[str, str]) -> tuple[int, str]:
+    """The exit status of a part's tests, and what they said; a part that takes too long is bad."""
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-rfP", "-p", "no:cacheprovider", tests]
+    try:
+        ran = subprocess.run(
+            command, env=os.environ | more, capture_output=True, text=True, check=False, timeout=BOUND_S
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"not done within {BOUND_S} s"
+    return ran.returncode, ran.stdout
+
+
+def main() -> int:
+    """Runs the parts one after the other."""
+    bad = 0
+    print(f"{'part':<9} {'tried':<40} {'count':>6} {'outcome':<8} {'seconds':>8}")
+    for part, what, tests, more in PARTS:
+        began = time.monotonic()
+        status, told = _run(tests, more)
+        found = _COUNT.search(told)
+        took = time.monotonic() - began
+        outcome = "bad" if status else "good"
+        print(f"{part:<9} {what:<40} {found[1] if found else '0':>6} {outcome:<8} {took:>8.1f}", flush=True)
+        notes = [line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "not done"))]
+        print("".join(f"          {note}\n" for note in notes), end="", flush=True)
+        bad += status != 0
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
