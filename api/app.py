@@ -4,6 +4,7 @@ The port in the ASGI scope tells them apart; what is on one is 404 on the other.
 nothing redirects, `/installed/` is not `/installed`. The routes are a dictionary, because the hot ones are few.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,7 +30,7 @@ _JSON = ((b"content-type", b"application/json"),)
 class Readiness(Protocol):
     """Says what is not ready: an empty list means ready."""
 
-    def problems(self) -> list[str]: ...
+    async def problems(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +139,15 @@ async def healthz(_: Call) -> Answer:
     return Answer(200, b'{"status":"up"}', _JSON)
 
 
-def readyz(readiness: Readiness, notices: Callable[[], Sequence[str]] = tuple) -> Handler:
+def readyz(readiness: Readiness, notices: Callable[[], Awaitable[Sequence[str]]]) -> Handler:
     """The store answers and the projections are at the head, or 503 with what is wrong; `notices` name the settings
     that widen trust, and what else an operator should look at.
     """
 
     async def handle(_: Call) -> Answer:
-        found = readiness.problems()
-        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(notices())}
+        # together, so that a store that does not answer is waited for once
+        found, noticed = await asyncio.gather(readiness.problems(), notices())
+        body = {"status": "not ready" if found else "ready", "problems": found, "notices": list(noticed)}
         return Answer(503 if found else 200, orjson.dumps(body), _JSON)
 
     return handle

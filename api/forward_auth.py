@@ -46,7 +46,9 @@ class ForwardAuth:
             return await self._settle(call, Passage.refused(Reason.REQUEST_AMBIGUOUS), Asked(query=""))
         verb, path, query = original
         purpose = Purpose.CONTEXT if "accept=context" in call.query.split("&") else Purpose.TRAFFIC
-        passage = self._gate.check(lambda: only_token(call.all(b"authorization"), query), verb, path, query, purpose)
+        passage = await self._gate.check(
+            lambda: only_token(call.all(b"authorization"), query), verb, path, query, purpose
+        )
         return await self._settle(call, passage, Asked(verb, path, query))
 
     async def _settle(self, call: Call, passage: Passage, asked: Asked) -> Answer:

@@ -102,13 +102,13 @@ class Gate:
     def _holds(self, client_key: str, version: int, sealed: str, token: Token) -> bool:
         return signed_by(token, self._vault.open(self._app_key, client_key, version, "secret", sealed))
 
-    def check(self, find: Callable[[], str], method: str, path: str, query: str, purpose: Purpose) -> Passage:
+    async def check(self, find: Callable[[], str], method: str, path: str, query: str, purpose: Purpose) -> Passage:
         """Checks one call. `find` gives the token's text or raises Refused."""
         try:
             token = read(find(), HS256_ONLY)
         except Refused as refused:
             return Passage(Verdict(refused.reason, refused.detail), purpose=purpose.value)
-        context = self._contexts.get(self._app_key, token.iss)
+        context = await self._contexts.get(self._app_key, token.iss)
         match, now = self.match(context, token), self._clock()
         # only of calls whose signature held: what a stranger sends as a query must cost nothing
         expected = accepted_hashes(method, path, query, self._base_path) if match is not Match.NONE else ()

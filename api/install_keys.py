@@ -35,7 +35,7 @@ WAIT_S = 6.0
 class KeyStore(Protocol):
     """Keeps install keys across restarts."""
 
-    def get(self, host: str, kid: str) -> str | None: ...
+    async def get(self, host: str, kid: str) -> str | None: ...
 
     async def put(self, host: str, kid: str, pem: str) -> None: ...
 
@@ -65,16 +65,16 @@ class InstallKeys:
     async def find(self, kid: str, caller: str = "") -> RSAPublicKey:
         """The key, or Refused (`kid_unknown`), or OursError (`key_unavailable`). `kid` is well-formed; `caller` is the
         address that has it asked."""
-        key = self._known.get(kid) or self._stored(kid)
+        key = self._known.get(kid) or await self._stored(kid)
         if key is None:
             if self._unknown.get(kid, 0) > time.monotonic():
                 raise Refused(Reason.KID_UNKNOWN, kid)
             key = await self._ask_once(kid, caller)
         return key
 
-    def _stored(self, kid: str) -> RSAPublicKey | None:
+    async def _stored(self, kid: str) -> RSAPublicKey | None:
         for host in self._hosts:
-            pem = self._store.get(host, kid)
+            pem = await self._store.get(host, kid)
             key = sound_key(pem.encode()) if pem else None
             if key is not None:
                 self._known[kid] = key

@@ -22,7 +22,7 @@ from tenure.domain.callbacks import Callback, Payload
 from tenure.domain.check import Evidence, Match, Policy, Purpose, Verdict, check
 from tenure.domain.events import Draft, EventType, Installed, Switched
 from tenure.domain.lifecycle import Proof, allowed, decide, describe_change
-from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, Vault
+from tenure.domain.ports import Append, Appended, AppendResult, AsyncLog, Conflict, Contexts, Spend, SpentTokens, Vault
 from tenure.domain.qsh import accepted_hashes
 from tenure.domain.recheck import REPEAT
 from tenure.domain.refusals import OursError, Reason, Refused
@@ -32,12 +32,6 @@ from tenure.domain.token import Token, check_times, checked_kid, read, signed_by
 BODY_LIMIT = 256 * 1024
 ATTEMPTS = 20
 DEADLINE_S = 9.0
-
-
-class SpentTokens(Protocol):
-    """Looks a token up in the spent list."""
-
-    def spent(self, fingerprint: str) -> Spend | None: ...
 
 
 class Keys(Protocol):
@@ -158,7 +152,7 @@ class Lifecycle:
         case.spent = None
         context, proof = await self._prove(case, token)
         # looked up after the proof: who cannot prove the call learns nothing of what was spent
-        case.spent = case.spent or self._p.spent.spent(token.fingerprint)
+        case.spent = case.spent or await self._p.spent.spent(token.fingerprint)
         if case.spent is not None:
             return self._repeat(case, case.spent)
         try:
@@ -184,12 +178,12 @@ class Lifecycle:
             key = await self._p.install_keys.find(kid, self._p.caller(case.call))
             match = Match.CURRENT if signed_by_key(token, key) else Match.NONE
             proof = {"kind": "rs256", "kid": kid}
-            context, position = self._p.contexts.get(self._p.app_key, token.iss), 0
+            context, position = await self._p.contexts.get(self._p.app_key, token.iss), 0
         else:
-            context = self._p.contexts.get(self._p.app_key, token.iss)
+            context = await self._p.contexts.get(self._p.app_key, token.iss)
             match = self._p.gate.match(context, token)
             position = secret_position(context, match)
-            if match is Match.PREVIOUS and self._is_repeat(case, token):
+            if match is Match.PREVIOUS and await self._is_repeat(case, token):
                 match = Match.CURRENT
             proof = {"kind": "hs256", "secret_fingerprint": context.secret.fingerprint if context else ""}
         evidence = Evidence(
@@ -206,9 +200,9 @@ class Lifecycle:
         case.proved = token.iss
         return context, proof
 
-    def _is_repeat(self, case: _Case, token: Token) -> bool:
+    async def _is_repeat(self, case: _Case, token: Token) -> bool:
         # the very call that brought the rotation, or one before it, sent again: it was believed when it came first
-        case.spent = self._p.spent.spent(token.fingerprint)
+        case.spent = await self._p.spent.spent(token.fingerprint)
         return case.spent is not None and case.spent.body_digest == case.digest
 
     @staticmethod
@@ -244,7 +238,7 @@ class Lifecycle:
         case.members = read_object(case.body)
         client_key = client_key_of(case.members) or ""
         case.claimed = client_key[:255]
-        context = self._p.contexts.get(self._p.app_key, client_key)
+        context = await self._p.contexts.get(self._p.app_key, client_key)
         kind = decide(case.callback, Proof.NONE, context, legacy=True)
         payload = parse(case.callback, case.members, self._p.app_key, self._p.sites)
         assert kind is not None  # noqa: S101 (the table: unknown tenants only, and those append)

@@ -6,7 +6,7 @@ where it does not belong. Names and meanings: docs/reference/metrics.md.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -52,13 +52,15 @@ class Metrics:
     """Handles `/metrics`. `head` gives the event log's last position."""
 
     def __init__(
-        self, access: Access, recorder: Recorder, counters: Counters, head: Callable[[], int], *, quota: int,
+        self, access: Access, recorder: Recorder, counters: Counters, head: Callable[[], Awaitable[int]], *, quota: int,
         version: str, settings: str,
     ) -> None:  # fmt: skip
         self._access = access
+        self._head = head
         self._recorder = recorder
         self._registry = CollectorRegistry()
-        self._registry.register(_Collector(counters, head, quota, version, settings))
+        self._collector = _Collector(counters, quota, version, settings)
+        self._registry.register(self._collector)
 
     async def handle(self, call: Call) -> Answer:
         """The metrics as text."""
@@ -66,6 +68,10 @@ class Metrics:
         denied = self._access.deny(call, None, decision)
         if denied is not None:
             return await self._refused(call, denied, decision)
+        try:
+            self._collector.head = await self._head()
+        except OursError:
+            self._collector.head = None  # what lies beside the log is told even where the log does not answer
         return Answer(200, generate_latest(self._registry), ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
 
     async def _refused(self, call: Call, denied: Answer, decision: str) -> Answer:
@@ -79,9 +85,9 @@ class Metrics:
 
 
 class _Collector(Collector):
-    def __init__(self, counters: Counters, head: Callable[[], int], quota: int, version: str, settings: str) -> None:
+    def __init__(self, counters: Counters, quota: int, version: str, settings: str) -> None:
         self._counters = counters
-        self._head = head
+        self.head: int | None = None
         self._quota = quota
         self._info = [version, settings]
 
@@ -119,9 +125,10 @@ class _Collector(Collector):
             ("tenure_decision_log_file_bytes", "Bytes of the decision log's file, free pages included.", held),
             ("tenure_decision_log_quota_bytes", "Bytes the decision log may use (DECISIONS_MB).", self._quota),
             ("tenure_decision_log_oldest_seconds", "Age of the oldest decision kept.", max(0.0, age)),
-            ("tenure_log_position", "Position of the last event of the log.", self._head()),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        if self.head is not None:
+            yield GaugeMetricFamily("tenure_log_position", "Position of the last event of the log.", value=self.head)
         info = GaugeMetricFamily("tenure_info", "1, with version and settings digest.", labels=["version", "settings"])
         info.add_metric(self._info, 1)
         yield info

@@ -1,6 +1,6 @@
 """`POST /sign`: tokens for the app's own calls to a site, for callers with an API token of scope `sign`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -156,7 +156,7 @@ class Signing:
     """Handles `POST /sign`."""
 
     def __init__(
-        self, access: Access, find: Callable[[str], list[Tenant]], vault: Vault, recorder: Recorder,
+        self, access: Access, find: Callable[[str], Awaitable[list[Tenant]]], vault: Vault, recorder: Recorder,
         clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._access = access
@@ -178,7 +178,7 @@ class Signing:
             return await self._refused(call, decision, wrong, Reason.PAYLOAD_INVALID)
         tenant: Tenant | None = None
         try:
-            tenant = choose(self._find(request.tenant), request.tenant)
+            tenant = choose(await self._find(request.tenant), request.tenant)
             outgoing = sign_for(tenant, self._vault, request.method, request.url, int(self._clock()))
         except SigningError as error:
             answer = problem(error.status, str(error), decision=decision)

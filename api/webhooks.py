@@ -102,7 +102,7 @@ class Webhooks:
         announced = call.one(b"content-length")
         if announced.isdigit() and int(announced) > self._limit:
             return await self._refuse(call, Passage.refused(Reason.PAYLOAD_TOO_LARGE), asked)
-        passage = self._gate.check(
+        passage = await self._gate.check(
             lambda: only_token(call.all(b"authorization"), call.query),
             call.method, call.path, call.query, Purpose.TRAFFIC,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """What the outside fulfils: the log, the contexts, the vault. Names are the field's own; all are real in tests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,11 +57,47 @@ class EventLog(Protocol):
 
     def append(self, batch: Sequence[Append]) -> list[AppendResult]: ...
 
+    def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]: ...
+
     def spent(self, fingerprint: str) -> Spend | None: ...
 
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
 
+    def read(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kid: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[Event]: ...
+
+    def stored(
+        self,
+        *,
+        client_key: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kid: str | None = None,
+        after: int = 0,
+        limit: int = -1,
+    ) -> Iterator[dict[str, Any]]: ...
+
+    def kid_tenants(self, kid: str) -> list[str]: ...
+
+    def version(self, app_key: str, client_key: str) -> int: ...
+
     def head(self) -> tuple[int, str]: ...
+
+    def hash_at(self, position: int) -> str | None: ...
+
+    def position_at(self, time: str) -> int: ...
+
+    def close(self) -> None: ...
 
 
 class AsyncLog(Protocol):
@@ -71,9 +107,15 @@ class AsyncLog(Protocol):
 
 
 class Contexts(Protocol):
-    """The projection that lets people in; `get` is one primary-key read of the latest commit."""
+    """The projection that lets people in; `get` reads the latest commit, by primary key, after it was called."""
 
-    def get(self, app_key: str, client_key: str) -> Tenant | None: ...
+    async def get(self, app_key: str, client_key: str) -> Tenant | None: ...
+
+
+class SpentTokens(Protocol):
+    """The spent list; `spent` reads the latest commit."""
+
+    async def spent(self, fingerprint: str) -> Spend | None: ...
 
 
 class Transaction(Protocol):

@@ -1,11 +1,12 @@
 """Finds tenants as people name them: by client key, a site's host name or URL, or an installation id."""
 
-import json
 from collections.abc import Iterator
 
 from tenure.domain.ports import Transaction
 from tenure.domain.tenant import Tenant
 from tenure.projections.security_context import from_row, host_of
+
+ASKED_AT_ONCE = 500
 
 
 def find(connection: Transaction, name: str) -> list[Tenant]:
@@ -18,7 +19,7 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
         host = host_of(name) if "://" in name else name.lower().rstrip("/")
     except ValueError:
         return []
-    if not host:
+    if not host or "\0" in name:
         return []
     if "." in host or ":" in host:
         return _where(connection, "client_key = ?1 OR host = ?2", name, host)
@@ -29,7 +30,7 @@ def find(connection: Transaction, name: str) -> list[Tenant]:
 
 def listing(connection: Transaction) -> list[Tenant]:
     """All tenants, newest first."""
-    return _where(connection, "1")
+    return _where(connection, "true")
 
 
 def uninstalled_before(connection: Transaction, time: str) -> list[Tenant]:
@@ -48,14 +49,29 @@ def page(
     """Tenants (of an app) by client key, behind `after`: a key that never moves, so that a walk neither repeats nor
     skips while events are appended. `keys`: only these.
     """
+    if keys is None:
+        return _behind(connection, app_key, after, limit)
+    # by parts: a statement takes only so many parameters, and both databases order text as Python does
+    wanted, found = sorted(key for key in keys if key > after), list[Tenant]()
+    for start in range(0, len(wanted), ASKED_AT_ONCE):
+        if 0 <= limit <= len(found):
+            break
+        found += _behind(connection, app_key, after, limit, wanted[start : start + ASKED_AT_ONCE])
+    return found[:limit] if limit >= 0 else found
+
+
+def _behind(
+    connection: Transaction, app_key: str | None, after: str, limit: int, keys: list[str] | None = None
+) -> list[Tenant]:
     sql, parameters = "SELECT * FROM security_contexts WHERE client_key > ?", [after]
     if app_key is not None:
         sql += " AND app_key = ?"
         parameters.append(app_key)
     if keys is not None:
-        sql += " AND client_key IN (SELECT value FROM json_each(?))"
-        parameters.append(json.dumps(keys))
-    rows = connection.execute(f"{sql} ORDER BY client_key LIMIT ?", (*parameters, limit))
+        sql += f" AND client_key IN ({', '.join('?' * len(keys))})"
+        parameters += keys
+    sql += " ORDER BY client_key"
+    rows = connection.execute(sql if limit < 0 else f"{sql} LIMIT {int(limit)}", parameters)
     return [from_row(row) for row in rows]
 
 

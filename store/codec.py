@@ -4,6 +4,7 @@ Stored bytes never change; a later shape of an event is read from them, never wr
 stored, so that a field added later reads as "not told" from old events.
 """
 
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from tenure.domain.events import (
     Reinstated,
     Switched,
 )
+from tenure.domain.ports import Append
 
 COLUMNS = (
     "position",
@@ -51,6 +53,21 @@ _SHAPES: dict[str, TypeAdapter[Data]] = {
 def canonical(value: Any) -> str:
     """JSON with sorted names and no spaces."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def storable(request: Append) -> None:
+    """ValueError for text that not every store keeps as it is: a NUL, or half of a surrogate pair."""
+    spend = request.spend
+    texts = [request.app_key, request.client_key]
+    texts += [spend.fingerprint, spend.body_digest, spend.outcome] if spend else []
+    if request.draft is not None:
+        texts += [request.draft.token_fingerprint, str(request.draft.type)]
+        data = request.draft.data
+        texts += [value for field in fields(data) if isinstance(value := getattr(data, field.name), str)]
+    for text in texts:
+        if "\0" in text:
+            raise ValueError("a NUL cannot be stored")
+        text.encode()  # UnicodeEncodeError is a ValueError
 
 
 def encode(draft: Draft) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ that can lose commits with two connections; `pysqlite3` bundles a sound one. Fil
 
 import os
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,15 @@ def _applier(text: str) -> Any:
             database.execute(statement)
 
     return apply
+
+
+def refuse_other(wrong: Sequence[str]) -> None:
+    """UntrustedStoreError if the log's tables, indexes or triggers are not those it was made with: one trigger gone
+    (some tools drop them silently when they rebuild a table) or one more, and rows may be other than was written.
+    """
+    if wrong:
+        named = "; ".join([*wrong[:5], *([f"and {len(wrong) - 5} more"] if len(wrong) > 5 else [])])
+        raise UntrustedStoreError(f"{named}: the log may be changed, too; restore a backup")
 
 
 def statements(text: str) -> list[str]:

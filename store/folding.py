@@ -7,7 +7,7 @@ only shown (proof, changes) is not decoded; what is read of an event is what `co
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -51,15 +51,18 @@ def by_tenant(connection: Transaction, after: Place = ("", ""), until: Place | N
     if until is not None:
         sql += " AND (e.app_key, e.client_key) <= (?, ?)"
         parameters += until
-    return _events(connection.execute(f"{sql} {_ORDER}", parameters))
+    return held_events(connection.execute(f"{sql} {_ORDER}", parameters))
 
 
 def of_tenant(connection: Transaction, place: Place) -> Iterator[Event]:
     """The same, of one tenant."""
-    return _events(connection.execute(f"{_SELECT} WHERE e.app_key = ? AND e.client_key = ? {_ORDER}", place))
+    return held_events(connection.execute(f"{_SELECT} WHERE e.app_key = ? AND e.client_key = ? {_ORDER}", place))
 
 
-def _events(rows: Any) -> Iterator[Event]:
+def held_events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
+    """Rows of (what is hashed, hash, position, version, type, app key, client key, time, data), in the order of
+    tenants, as events; BrokenChainError at one that does not hold.
+    """
     sha, before, app, client = hashlib.sha256, 0, None, None
     for text, digest, position, version, kind, app_key, client_key, at, data in rows:
         if client_key != client or app_key != app:

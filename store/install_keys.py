@@ -1,6 +1,6 @@
-"""Install keys that were fetched, by host and kid, kept across restarts in the log's file.
+"""Install keys that were fetched, by host and kid, kept across restarts beside the log.
 
-Whoever can write that file must not be able to add a key, because an install key speaks for every tenant. So what is
+Whoever can write there must not be able to add a key, because an install key speaks for every tenant. So what is
 kept is the PEM text and, on a line of its own behind it, an HMAC of host, kid and PEM under a key of the vault; a row
 whose HMAC does not hold is as none: the host is asked, and its answer takes the row's place.
 """
@@ -20,7 +20,7 @@ OWN = " install keys"  # no client key can be this
 class Kept(Protocol):
     """Where rows are kept."""
 
-    def get(self, host: str, kid: str) -> str | None: ...
+    async def get(self, host: str, kid: str) -> str | None: ...
 
     async def put(self, host: str, kid: str, pem: str) -> None: ...
 
@@ -34,9 +34,9 @@ class VouchedKeys:
         self._app_key = app_key
         vault.ensure_key(app_key, OWN)
 
-    def get(self, host: str, kid: str) -> str | None:
+    async def get(self, host: str, kid: str) -> str | None:
         """The PEM text that host gave for the kid; None if there is none that was kept by us."""
-        pem, _, mac = (self._kept.get(host, kid) or "").rstrip("\n").rpartition("\n")
+        pem, _, mac = (await self._kept.get(host, kid) or "").rstrip("\n").rpartition("\n")
         return pem if pem and hmac.compare_digest(mac.encode(), self._mac(host, kid, pem).encode()) else None
 
     async def put(self, host: str, kid: str, pem: str) -> None:
@@ -59,7 +59,7 @@ class SqliteInstallKeys:
         """Closes the reading connection."""
         self._database.close()
 
-    def get(self, host: str, kid: str) -> str | None:
+    async def get(self, host: str, kid: str) -> str | None:
         """The PEM text that host gave for the kid."""
         row = self._database.conn.execute(
             "SELECT pem FROM install_keys WHERE host = ? AND kid = ?", (host, kid)

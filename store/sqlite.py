@@ -17,8 +17,10 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.domain.times import stored
-from tenure.store.codec import COLUMNS, decode, encode, stored_fields
-from tenure.store.connection import UntrustedStoreError, check_permissions, connect, migrate, schema_differences
+from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
+from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences
+from tenure.store.evidence import stored_rows
+from tenure.store.folding import by_tenant
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
@@ -73,18 +75,9 @@ def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
     database = connect(path, create=True)
     try:
         migrate(database, "events", *projections)
-        check_schema(database, projections)
+        refuse_other(schema_differences(database, "events", *projections))
     finally:
         database.close()
-
-
-def check_schema(database: Database, projections: Sequence[tuple[str, str]]) -> None:
-    """Refuses a log whose tables, indexes, triggers or views are not those it was made with: one trigger gone (some
-    tools drop them silently when they rebuild a table) or one more, and rows may be other than was written.
-    """
-    wrong = schema_differences(database, "events", *projections)
-    if wrong:
-        raise UntrustedStoreError(f"{'; '.join(wrong)}: the log may be changed, too; restore a backup")
 
 
 class SqliteLog:
@@ -111,7 +104,7 @@ class SqliteLog:
 
     @property
     def database(self) -> Database:
-        """The file behind sqlite-utils, for whoever checks its schema."""
+        """The file behind sqlite-utils, for whoever works on its schema."""
         return self._database
 
     def close(self) -> None:
@@ -126,7 +119,10 @@ class SqliteLog:
         """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end."""
         self._execute("BEGIN IMMEDIATE")
         try:
-            results = [self._append_one(request) for request in decide()]
+            batch = decide()
+            for request in batch:
+                storable(request)
+            results = [self._append_one(request) for request in batch]
             self._execute("COMMIT")
         except BaseException:
             if self._database.conn.in_transaction:
@@ -247,6 +243,26 @@ class SqliteLog:
         """The client keys of every tenant that an event proved by this install key belongs to."""
         sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
         return [row[0] for row in self._execute(sql, (kid,))]
+
+    def by_tenant(self) -> Iterator[Event]:
+        """Every event tenant by tenant, each held to the chain, without proof and changes. `folding.by_tenant`."""
+        return by_tenant(self.connection)
+
+    def stored_rows(self) -> Iterator[tuple[bytes, ...]]:
+        """Every event's columns and hash as the bytes that are stored, by position."""
+        return stored_rows(self.connection)
+
+    def snapshot(self) -> None:
+        """What is read from here on, until it is closed, is as of one moment."""
+        self._execute("BEGIN")
+
+    def schema_problems(self, projections: Sequence[tuple[str, str]] = ()) -> list[str]:
+        """What of the schema is not as it was made, in words. `projections`: (name, schema)."""
+        return schema_differences(self._database, "events", *projections)
+
+    def damage(self) -> list[str]:
+        """Where the file's own structure does not hold, in words; the first few."""
+        return [row[0] for row in self._execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
 
     def position_at(self, time: str) -> int:
         """The last position recorded at or before a stored time; 0 if none."""

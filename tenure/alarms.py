@@ -33,11 +33,11 @@ from tenure.domain.events import Event
 from tenure.domain.times import stored_at
 from tenure.projections.archive import Archive
 from tenure.projections.diagnosis import diagnose
-from tenure.projections.security_context import SecurityContexts
+from tenure.projections.security_context import current
 from tenure.settings import Settings
 from tenure.store.alarms import AlarmBook, Looked, Open
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 
 READ_AT_ONCE = 5000
 MOST_WATCHED = 2000
@@ -57,8 +57,7 @@ class Alarms:
         self._app_key = settings.app_key
         self._posts = settings.alarm_url is not None
         self._clock = clock
-        self._log = SqliteLog(settings.log_path, read_only=True)
-        self._contexts = SecurityContexts(self._log.connection)
+        self._log = log_of(settings)
         self._decisions = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self._archive = Archive(self._log, self._decisions, settings.app_key)
         self._book = AlarmBook(settings.beside("decisions"))
@@ -122,7 +121,7 @@ class Alarms:
             if install is not None:
                 watches.setdefault((install.kind, install.client_key), install)
                 continue
-            tenant = self._contexts.get(self._app_key, key)
+            tenant = current(self._log.connection, self._app_key, key)
             if tenant is None:
                 continue
             found = refusal(stored.number, call, _later(tenant.uninstalled_at, SETTLED_S))

@@ -22,13 +22,12 @@ import pysqlite3
 from tenure.domain.refusals import REASONS, Reason
 from tenure.forgetting import unkeyed
 from tenure.projections import tenants
-from tenure.projections.security_context import schema
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
-from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, connect
+from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_other
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import KeyRing
-from tenure.store.sqlite import SqliteLog, check_schema
-from tenure.trust import widened
+from tenure.stores import database_errors, log_of, schema_problems, sentence_of
+from tenure.trust import limits, widened
 
 LITTLE_SPACE = 1 << 30
 NO_SPACE = 100 << 20
@@ -74,12 +73,14 @@ Check = Callable[[Installation], Iterator[Finding]]
 
 def examine(installation: Installation) -> Iterator[Finding]:
     """All findings, as they are made. Errors a check did not foresee are findings too."""
+    expected: tuple[type[Exception], ...] = (OSError, UntrustedStoreError, SettingsError, *database_errors())
     for check in CHECKS:
         try:
             yield from check(installation)
-        except (OSError, pysqlite3.Error, UntrustedStoreError) as error:
+        except expected as error:
             name = check.__name__.removeprefix("check_").replace("_", " ")
-            yield Finding(name, Level.BAD, f"could not be looked at: {error}", "See to that, then ask again.")
+            told = f"could not be looked at: {sentence_of(error)}"
+            yield Finding(name, Level.BAD, told, "See to that, then ask again.")
 
 
 def check_sqlite(_: Installation) -> Iterator[Finding]:
@@ -106,19 +107,17 @@ def check_files(installation: Installation) -> Iterator[Finding]:
     """Nobody else may read or write the store and the master key."""
     store = installation.store
     found = False
-    for name, path in (
-        ("log", store.log_path),
-        ("keys", store.beside("keys")),
-        ("decisions", store.beside("decisions")),
-    ):
+    for sentence in limits(store):
+        yield Finding("place", Level.WARN, sentence, "Run all processes of the service here: docs/how-to/postgresql.md")
+    for path in store.files():
         found |= path.exists()
         try:
             check_permissions(path)
         except UntrustedStoreError as error:
-            yield Finding("permissions", Level.BAD, f"{name}: {error}", "Until then serve does not start.")
+            yield Finding("permissions", Level.BAD, str(error), "Until then serve does not start.")
             continue
         if path.exists():
-            yield from _usable(name, path)
+            yield from _usable(path)
     folder = store.log_path.absolute().parent
     if not folder.is_dir():
         yield Finding("permissions", Level.BAD, f"{folder} is no folder", "Make it, or set TENURE_DATABASE_URL.")
@@ -128,11 +127,11 @@ def check_files(installation: Installation) -> Iterator[Finding]:
         yield Finding("permissions", Level.OK, f"no store in {folder} yet; serve makes it")
 
 
-def _usable(name: str, path: Path) -> Iterator[Finding]:
+def _usable(path: Path) -> Iterator[Finding]:
     if os.access(path, os.R_OK | os.W_OK):
         yield Finding("permissions", Level.OK, f"{path} is its owner's alone")
     else:
-        yield Finding("permissions", Level.BAD, f"{name}: {path} is not ours to write", "Run as the service's account.")
+        yield Finding("permissions", Level.BAD, f"{path} is not ours to write", "Run as the service's account.")
 
 
 def check_master_key(installation: Installation) -> Iterator[Finding]:
@@ -146,7 +145,7 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
         return
     path = installation.store.beside("keys")
     if not path.exists():
-        if installation.store.log_path.exists() and _newest(installation.store) is not None:
+        if _newest(installation.store) is not None:
             yield Finding(
                 "master key",
                 Level.BAD,
@@ -169,10 +168,7 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
 
 def _opened(store: StoreSettings, keys: KeySettings, path: Path) -> Finding:
     with closing(KeyRing(path, keys.master(), read_only=True)) as ring:
-        lost: list[str] = []
-        if store.log_path.exists():
-            with closing(SqliteLog(store.log_path, read_only=True)) as log:
-                lost = unkeyed(log, ring)
+        lost = _lost(store, ring)
         if lost:
             return Finding(
                 "master key",
@@ -180,28 +176,42 @@ def _opened(store: StoreSettings, keys: KeySettings, path: Path) -> Finding:
                 f"{path} lacks the keys of {len(lost)} of this log's tenants ({', '.join(lost[:3])})",
                 "Restore its newest backup, or give a tenant up: tenure erase TENANT --installed",
             )
-        newest = _newest(store) if store.log_path.exists() else None
+        newest = _newest(store)
         key_id = ring.key_id(*newest) if newest is not None else None
         if key_id is not None:
             ring.raw(key_id)
     return Finding("master key", Level.OK, f"the master key opens {path}")
 
 
+def _lost(store: StoreSettings, ring: KeyRing) -> list[str]:
+    try:
+        log = log_of(store)
+    except OSError:
+        return []  # as below
+    with closing(log):
+        return unkeyed(log, ring)
+
+
 def _newest(store: StoreSettings) -> tuple[str, str] | None:
-    with closing(SqliteLog(store.log_path, read_only=True)) as log:
+    try:
+        log = log_of(store)
+    except OSError:
+        return None  # none yet, or out of reach: what is so is another check's finding
+    with closing(log):
         kept = [tenant for tenant in tenants.listing(log.connection) if not tenant.erased_at]
     return (kept[0].app_key, kept[0].client_key) if kept else None
 
 
 def check_log(installation: Installation) -> Iterator[Finding]:
     """The log's tables, indexes and triggers are as they were made, and its head is its last event."""
-    path = installation.store.log_path
-    if not path.is_file():
+    try:
+        log = log_of(installation.store)
+    except FileNotFoundError:
         return
-    with closing(connect(path, read_only=True)) as database:
-        check_schema(database, [schema()])
-        last = database.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0]
-        head = database.execute("SELECT position FROM log_head WHERE id = 1").fetchone()[0]
+    with closing(log):
+        refuse_other(schema_problems(installation.store, log))
+        last = log.connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0]
+        head, _ = log.head()
     if last != head:
         yield Finding("log", Level.BAD, f"the head says {head}, the last event is {last}", "Run: tenure log verify")
     else:

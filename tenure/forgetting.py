@@ -22,11 +22,11 @@ from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored
 from tenure.projections import tenants
-from tenure.projections.security_context import SecurityContexts
+from tenure.projections.security_context import current
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import Erasure, KeyRing
-from tenure.store.sqlite import SqliteLog
 from tenure.store.vault import key_id_of
+from tenure.stores import Log
 
 
 class StillInstalledError(Exception):
@@ -45,7 +45,7 @@ class Forgotten:
 
 
 def forget(
-    log: SqliteLog,
+    log: Log,
     ring: KeyRing,
     chosen: Sequence[Tenant],
     *,
@@ -61,9 +61,8 @@ def forget(
     """
 
     def decide() -> Sequence[Append]:
-        contexts = SecurityContexts(log.connection)
-        current = [contexts.get(tenant.app_key, tenant.client_key) for tenant in chosen]
-        now = [tenant for tenant in current if tenant is not None and not tenant.erased_at]
+        found = [current(log.connection, tenant.app_key, tenant.client_key) for tenant in chosen]
+        now = [tenant for tenant in found if tenant is not None and not tenant.erased_at]
         if before:
             now = [tenant for tenant in now if not tenant.installed and tenant.uninstalled_at < before]
         for tenant in now:
@@ -85,7 +84,7 @@ def _mark(ring: KeyRing, tenant: Tenant) -> Erasure:
     return mark
 
 
-def _erased(log: SqliteLog, mark: Erasure) -> Append:
+def _erased(log: Log, mark: Erasure) -> Append:
     data = Erased(mark.by, mark.origin, mark.key_id, mark.why)
     draft = Draft(EventType.ERASED, {"kind": "vault", "erased_at": mark.erased_at}, data)
     return Append(mark.app_key, mark.client_key, log.version(mark.app_key, mark.client_key), draft, None)
@@ -98,7 +97,7 @@ def _forgotten(result: object, clean: bool) -> Forgotten:
     return Forgotten(event.app_key, event.client_key, result.event.data.key_id, event.position, clean)
 
 
-def reapply(log: SqliteLog, ring: KeyRing, after: int = 0) -> tuple[list[Forgotten], int]:
+def reapply(log: Log, ring: KeyRing, after: int = 0) -> tuple[list[Forgotten], int]:
     """Appends `erased` wherever a mark (from number `after` on) says so and the log does not: what was done, and the
     number of the last mark that was looked at.
     """
@@ -107,7 +106,7 @@ def reapply(log: SqliteLog, ring: KeyRing, after: int = 0) -> tuple[list[Forgott
         last = mark.number
 
         def decide(mark: Erasure = mark) -> Sequence[Append]:
-            now = SecurityContexts(log.connection).get(mark.app_key, mark.client_key)
+            now = current(log.connection, mark.app_key, mark.client_key)
             missing = now is not None and not now.erased_at and key_id_of(now.secret.sealed) == mark.key_id
             return [_erased(log, mark)] if missing else []
 
@@ -140,7 +139,7 @@ def clear_now(path: Path, client_keys: Sequence[str]) -> bool:
         decisions.close()
 
 
-def destroy_again(log: SqliteLog, ring: KeyRing) -> list[str]:
+def destroy_again(log: Log, ring: KeyRing) -> list[str]:
     """Marks and destroys every key that an `erased` event names and the vault does not say is destroyed: the client
     keys of those that were still there. Call `ring.clean` after it.
     """
@@ -162,7 +161,7 @@ def due_before(days: int, now: datetime | None = None) -> str:
     return stored((now or datetime.now(UTC)) - timedelta(days=days)) if days else ""
 
 
-def due(log: SqliteLog, days: int, app_key: str | None = None, now: datetime | None = None) -> list[Tenant]:
+def due(log: Log, days: int, app_key: str | None = None, now: datetime | None = None) -> list[Tenant]:
     """The tenants that uninstalled longer ago than `days`; none if `days` is 0."""
     before = due_before(days, now)
     return [
@@ -172,7 +171,7 @@ def due(log: SqliteLog, days: int, app_key: str | None = None, now: datetime | N
     ]
 
 
-def unkeyed(log: SqliteLog, ring: KeyRing) -> list[str]:
+def unkeyed(log: Log, ring: KeyRing) -> list[str]:
     """The client keys of tenants whose secret is under a key that is neither there nor marked as destroyed."""
     known = ring.key_ids() | {mark.key_id for mark in ring.erasures()}
     return [client for client, sealed in tenants.sealed_secrets(log.connection) if key_id_of(sealed) not in known]

@@ -27,14 +27,13 @@ from tenure.forgetting import clear, due, due_before, forget, reapply
 from tenure.lease import Lease
 from tenure.posting import Poster
 from tenure.projections.clock import ClockWatch
-from tenure.projections.security_context import SecurityContextProjector
 from tenure.settings import Settings, holds_head
 from tenure.store.decision_digest import DecisionDigests
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.files import replace
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import HeadRefusedError, HeadSigner
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 
 TICK_S = 5.0
 MINUTE_S = 60.0
@@ -64,7 +63,7 @@ class Housekeeping:
         self._stop = threading.Event()
         self._holding = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._log = SqliteLog(settings.log_path, [SecurityContextProjector()])
+        self._log = log_of(settings, read_only=False)
         self._watch = ClockWatch(self._log, clock, steady)
         self._ring = KeyRing(settings.beside("keys"))
         self._signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)

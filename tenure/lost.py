@@ -8,7 +8,7 @@ from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import last_signed
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import is_there, log_of
 
 
 def check_nothing_was_lost(settings: StoreSettings) -> None:
@@ -22,18 +22,19 @@ def check_nothing_was_lost(settings: StoreSettings) -> None:
         ring.close()
     last = last_signed(settings.beside("keys"))
     position = last.position if last is not None else 0
+    name = "the log in TENURE_DATABASE_URL" if settings.on_postgres else settings.log_path
     if tenants or position:
         raise UntrustedStoreError(
-            f"{settings.log_path} is not there or empty, but {settings.beside('keys')} holds the keys of {tenants} "
+            f"{name} is not there or empty, but {settings.beside('keys')} holds the keys of {tenants} "
             f"tenants and a head signed at position {position}: put the log back from a backup; to begin anew on "
             'purpose run: tenure log accept --reason "..."'
         )
 
 
 def _position(settings: StoreSettings) -> int:
-    if not settings.log_path.exists() or not settings.log_path.stat().st_size:
+    if not is_there(settings):
         return 0
-    log = SqliteLog(settings.log_path, read_only=True)
+    log = log_of(settings)
     try:
         return log.head()[0]
     finally:

@@ -1,9 +1,8 @@
 """Opens the parts of a store that both the service and the commands write to."""
 
-from tenure.projections.security_context import SecurityContextProjector
 from tenure.settings import KeySettings, StoreSettings
-from tenure.store.sqlite import SqliteLog
 from tenure.store.vault import Vault
+from tenure.stores import Log, log_of
 
 
 def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
@@ -11,6 +10,6 @@ def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
     return Vault(settings.beside("keys"), settings.master(), admit=admit)
 
 
-def open_writer(settings: StoreSettings) -> SqliteLog:
+def open_writer(settings: StoreSettings) -> Log:
     """The log to append to, with the projections that every append keeps."""
-    return SqliteLog(settings.log_path, [SecurityContextProjector()])
+    return log_of(settings, read_only=False)

@@ -2,15 +2,21 @@
 
 import getpass
 import socket
-from typing import Any
+from typing import Any, Protocol
 
 from tenure.domain.events import OPERATOR, OPERATORS, Draft, Event, Operated
-from tenure.domain.ports import Append, Appended
+from tenure.domain.ports import Append, Appended, EventLog, Transaction
 from tenure.domain.refusals import OursError, Reason
 from tenure.settings import SettingsError
-from tenure.store.sqlite import SqliteLog
 
 ATTEMPTS = 50
+
+
+class Projected(Protocol):
+    """What a log is read through."""
+
+    @property
+    def connection(self) -> Transaction: ...
 
 
 def who() -> tuple[str, str]:
@@ -22,13 +28,13 @@ def who() -> tuple[str, str]:
     return account, socket.gethostname()
 
 
-def app_key_of(log: SqliteLog, configured: str | None) -> str:
+def app_key_of(log: Projected, configured: str | None) -> str:
     """The app a command works for: the one configured, else that of the log's last event; empty if there is none."""
     row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
     return configured or (row[0] if row else "")
 
 
-def note(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> Event:
+def note(log: EventLog, app_key: str, what: str, **particulars: Any) -> Event:
     """Appends `operator.<what>`; fsynced when it returns. SettingsError without an app key (`app_key_of` gives it),
     OursError if the stream does not hold still.
     """

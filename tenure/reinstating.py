@@ -12,21 +12,19 @@ from tenure.domain.events import Draft, Event, EventType, Installed, Reinstated
 from tenure.domain.ports import Append, Appended, Vault
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
-from tenure.projections.security_context import SecurityContexts
-from tenure.store.sqlite import SqliteLog
+from tenure.projections.security_context import current
+from tenure.stores import Log
 
 
 class NotReinstatedError(Exception):
     """The secret is not put in force; the message says why and what to do."""
 
 
-def reinstate(
-    log: SqliteLog, vault: Vault, tenant: Tenant, secret_position: int, *, by: str, origin: str, why: str
-) -> Event:
+def reinstate(log: Log, vault: Vault, tenant: Tenant, secret_position: int, *, by: str, origin: str, why: str) -> Event:
     """Appends `reinstated`: in force in every process when it returns. NotReinstatedError if it may not be."""
 
     def decide() -> Sequence[Append]:
-        now = SecurityContexts(log.connection).get(tenant.app_key, tenant.client_key)
+        now = current(log.connection, tenant.app_key, tenant.client_key)
         brought = _brought(log, tenant, secret_position)
         _check(now, brought, secret_position)
         assert now is not None and isinstance(brought.data, Installed | Reinstated)  # noqa: S101, PT018 (checked)
@@ -44,7 +42,7 @@ def reinstate(
     return result.event
 
 
-def _brought(log: SqliteLog, tenant: Tenant, position: int) -> Event:
+def _brought(log: Log, tenant: Tenant, position: int) -> Event:
     found = next(log.read(after=position - 1, limit=1), None)
     mine = found is not None and (found.app_key, found.client_key) == (tenant.app_key, tenant.client_key)
     if found is None or not mine or found.position != position:

@@ -26,6 +26,8 @@ PRODUCTION_KEY_HOSTS = (
 )
 PRODUCTION_SITES = (".atlassian.net", ".jira.com")
 
+POSTGRES = ("postgresql://", "postgres://")
+
 List = Annotated[tuple[str, ...], NoDecode]
 Path_ = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+$")]
 
@@ -58,15 +60,25 @@ class StoreSettings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _sqlite(cls, value: str) -> str:
-        if "://" in value and not value.startswith("sqlite:///"):
-            raise ValueError("a path or sqlite:///path")
+    def _known_store(cls, value: str) -> str:
+        if "://" in value and not value.startswith(("sqlite:///", *POSTGRES)):
+            raise ValueError("a path, sqlite:///path or postgresql://…")
         return value
 
     @property
+    def on_postgres(self) -> bool:
+        """Whether the log is in PostgreSQL."""
+        return self.database_url.startswith(POSTGRES)
+
+    @property
     def log_path(self) -> Path:
-        """The log's file."""
-        return Path(self.database_url.removeprefix("sqlite:///"))
+        """The log's file; where it is in PostgreSQL, the one that it would be, for the files beside it."""
+        return Path("events.db") if self.on_postgres else Path(self.database_url.removeprefix("sqlite:///"))
+
+    def files(self) -> tuple[Path, ...]:
+        """The store's files: those of the log, unless a database has it, of the keys and of the decisions."""
+        own = () if self.on_postgres else (self.log_path,)
+        return (*own, self.beside("keys"), self.beside("decisions"))
 
     def beside(self, name: str) -> Path:
         """A file of the same store: `keys.db` beside `events.db`, `x.keys.db` beside `x.db`."""

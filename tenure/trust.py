@@ -1,9 +1,22 @@
-"""Which settings trust more than the defaults do, in words: `/readyz` and `tenure doctor` name those that are on."""
+"""What an operator should know of the settings, in words: which trust more than the defaults, what a store cannot do.
+
+`/readyz` and `tenure doctor` say it.
+"""
 
 from urllib.parse import urlsplit
 
 from tenure.api.payloads import is_loopback
-from tenure.settings import PRODUCTION_KEY_HOSTS, PRODUCTION_SITES, Settings
+from tenure.settings import PRODUCTION_KEY_HOSTS, PRODUCTION_SITES, Settings, StoreSettings
+
+
+def limits(settings: StoreSettings) -> list[str]:
+    """What does not work as one might think under these settings; a sentence each."""
+    if not settings.on_postgres:
+        return []
+    return [
+        "the log is in PostgreSQL, but keys.db and decisions.db (tenants' keys, API tokens, signed head, decisions, "
+        "webhooks taken) are files in this working directory: only processes that share it are one service"
+    ]
 
 
 def widened(settings: Settings, internal_host: str = "127.0.0.1") -> list[str]:

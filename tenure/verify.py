@@ -18,15 +18,14 @@ from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
 from tenure.domain.events import OPERATOR, OPERATORS, Event, Operated
 from tenure.projections.fold import Folded
 from tenure.projections.fsck import differences
-from tenure.projections.security_context import schema
 from tenure.settings import KeySettings, SettingsError
-from tenure.store.connection import UntrustedStoreError, check_permissions, schema_differences
-from tenure.store.decision_digest import DecisionDigests
-from tenure.store.evidence import UnreadableError, exported_rows, stored_rows
-from tenure.store.folding import BrokenChainError, by_tenant
+from tenure.store.connection import UntrustedStoreError, check_permissions
+from tenure.store.decision_digest import DecisionDigests, Span
+from tenure.store.evidence import UnreadableError, exported_rows
+from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log, damage, database_errors, log_of, schema_problems, sentence_of
 
 
 @dataclass(slots=True)
@@ -125,14 +124,14 @@ def _follow(found: Findings, rows: Iterator[tuple[bytes, ...]], wanted: set[int]
         follow(found.walk, rows, wanted)
     except UnreadableError as error:
         found.walk.fail(found.walk.position + 1, str(error))
-    except DatabaseError as error:
-        found.walk.fail(found.walk.position + 1, f"the file is damaged: {error}")
+    except damage() as error:
+        found.walk.fail(found.walk.position + 1, f"the store is damaged: {sentence_of(error)}")
 
 
 def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | None) -> Findings:
     """Checks the store as it lies there, in one snapshot."""
     found = Findings()
-    for path in (settings.log_path, settings.beside("keys"), settings.beside("decisions")):
+    for path in settings.files():
         try:
             check_permissions(path)
         except UntrustedStoreError as error:
@@ -142,17 +141,19 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
     kept = kept_head(found, note, verifier or (last.verifier if last else None)) if note is not None else None
     heads = [(last.position, last.hash, "the head signed last")] if last else []
     heads += [(kept.position, kept.hash, "the kept head")] if kept else []
-    with _snapshot(settings.log_path) as log:
-        _follow(found, stored_rows(log.connection), {position for position, _, _ in heads})
+    with _snapshot(settings) as log:
+        _follow(found, log.stored_rows(), {position for position, _, _ in heads})
         _hold_to_own_head(found, log)
         hold_to(found.walk, heads)
         try:
-            _besides(found, log, settings.beside("decisions"))
-        except DatabaseError as error:
-            found.problems.append(f"the store cannot be read whole: {error}")
+            _besides(found, log, settings)
+        except damage() as error:
+            found.problems.append(f"the store cannot be read whole: {sentence_of(error)}")
         except BrokenChainError as error:
             found.walk.fail(error.position, f"the chain does not hold at position {error.position}")
         except Exception as error:
+            if isinstance(error, database_errors()):
+                raise  # the database went away: nothing is known of the log
             found.problems.append(f"the log cannot be folded: {type(error).__name__}")
         found.head = last.note or None if last else None
         if found.ok and found.app_key:
@@ -161,10 +162,10 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
 
 
 @contextmanager
-def _snapshot(path: Path) -> Iterator[SqliteLog]:
-    log = SqliteLog(path, read_only=True)
+def _snapshot(settings: KeySettings) -> Iterator[Log]:
+    log = log_of(settings)
     try:
-        log.connection.execute("BEGIN")
+        log.snapshot()
         yield log
     finally:
         log.close()
@@ -191,11 +192,12 @@ def _compare_keys(found: Findings, last: SignedHead | None, given: Verifier | No
         found.problems.append("no head was ever signed here, so that the key given has nothing to hold for")
 
 
-def _hold_to_own_head(found: Findings, log: SqliteLog) -> None:
+def _hold_to_own_head(found: Findings, log: Log) -> None:
     walk = found.walk
+    unreadable: tuple[type[Exception], ...] = (*damage(), TypeError)
     try:
         position, digest = log.head()
-    except (DatabaseError, TypeError):
+    except unreadable:
         found.problems.append("the log's head cannot be read")
         return
     if walk.bad or (position, digest) == (walk.position, walk.hash):
@@ -211,18 +213,23 @@ def _noting_spans(events: Iterator[Event], spans: list[Operated]) -> Iterator[Ev
         yield event
 
 
-def _besides(found: Findings, log: SqliteLog, decisions: Path) -> None:
-    found.problems += schema_differences(log.database, "events", schema())
-    damage = [row[0] for row in log.connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
-    found.problems += [f"the file is not sound: {one}" for one in damage]
+def _besides(found: Findings, log: Log, settings: KeySettings) -> None:
+    try:
+        found.problems += schema_problems(settings, log)
+    except UntrustedStoreError as error:
+        found.problems.append(str(error))
+    found.problems += [f"the file is not sound: {one}" for one in log.damage()]
     row = log.connection.execute("SELECT app_key FROM events ORDER BY position DESC LIMIT 1").fetchone()
     found.app_key = row[0] if row else ""
     spans: list[Operated] = []
     seen = Folded()
-    found.problems += differences(log.connection, _noting_spans(by_tenant(log.connection), spans), seen)
+    found.problems += differences(log.connection, _noting_spans(log.by_tenant(), spans), seen)
     if seen.events != found.walk.events:
         found.problems.append(f"the table holds {found.walk.events} events, its index {seen.events}")
-    counted = [span_of(data.particulars) for data in spans]
+    _hold_decisions(found, [span_of(data.particulars) for data in spans], settings.beside("decisions"))
+
+
+def _hold_decisions(found: Findings, counted: list[Span], decisions: Path) -> None:
     if not counted or not decisions.exists():
         if counted:
             found.problems.append(f"{decisions} is not there, but the log has counted decisions")
@@ -234,7 +241,7 @@ def _besides(found: Findings, log: SqliteLog, decisions: Path) -> None:
         digests.close()
 
 
-def _sign(found: Findings, log: SqliteLog, settings: KeySettings) -> None:
+def _sign(found: Findings, log: Log, settings: KeySettings) -> None:
     master = _master(settings)
     if master is None or not settings.beside("keys").exists():
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.house import House
+from support.postgres import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,10 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A service of two workers."""
     with House(tmp_path_factory.mktemp("crowd"), {}, "--workers", "2") as house:
         yield house
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server, one for each process of a run: it starts in a second, so that none is shared."""
+    with Cluster(fsync="off") as started:
+        yield started

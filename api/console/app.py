@@ -5,7 +5,7 @@ decision of kind `audit`, as a read of `/audit` is, with the token's name and th
 for is recorded as its mark, and what a form carries is not recorded at all. Only login and logout take a POST.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, unquote
@@ -43,7 +43,7 @@ class Console:
 
     def __init__(
         self, access: Access, recorder: Recorder, audit: Audit, sessions: Sessions, mark: Callable[[str], str],
-        condition: Callable[[], Condition],
+        condition: Callable[[], Awaitable[Condition]],
     ) -> None:  # fmt: skip
         self._access = access
         self._recorder = recorder
@@ -102,7 +102,7 @@ class Console:
             if show is None or "\0" in key:
                 raise Refusal("There is nothing here", "No page has this address.", 404)
             mark = self._mark(_searched(call)) if place == "search" and _is_address(_searched(call)) else ""
-            asked = Asked(call, session.name, key, mark, self._condition())
+            asked = Asked(call, session.name, key, mark, await self._condition())
             answer = await self._audit.read(lambda archive: show(archive, asked))
         except Refusal as error:
             values = {"title": error.title, "sentence": str(error), "choices": error.choices}

@@ -7,7 +7,7 @@ from tenure.cli.output import guarded, settings_of
 from tenure.projections.archive import Archive
 from tenure.settings import StoreSettings
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def archive() -> Iterator[Archive]:
     """Everything that was recorded, to be asked."""
     with guarded():
         settings = settings_of(StoreSettings)
-        log = SqliteLog(settings.log_path, read_only=True)
+        log = log_of(settings)
         decisions = SqliteDecisions(settings.beside("decisions"), read_only=True)
         try:
             yield Archive(log, decisions)

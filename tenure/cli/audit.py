@@ -14,7 +14,7 @@ from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
 from tenure.projections.security_context import as_of
 from tenure.projections.shown import event_fields, tenant_fields
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log
 
 _COLUMNS = ("position", "recorded_at", "type", "client_key", "version", "why")
 
@@ -36,7 +36,7 @@ TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Client key, s
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants, now or then. Example: tenure tenant list")
 
 
-def one_tenant(log: SqliteLog, name: str) -> Tenant:
+def one_tenant(log: Log, name: str) -> Tenant:
     """The tenant of a name; exit 1 if there is none, 2 with the list if there are several."""
     return only(tenants.find(log.connection, name), name)
 

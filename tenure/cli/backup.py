@@ -21,6 +21,8 @@ def backup(
     Example: tenure backup /backups/events-2026-01-31.db
     """
     settings = settings_of(OperatorSettings)
+    if settings.on_postgres:
+        raise fail("the log is in PostgreSQL: copy it with pg_dump (docs/how-to/postgresql.md)", 2)
     with guarded():
         try:
             copied = copy_log(settings.log_path, file)

@@ -8,6 +8,7 @@ from pysqlite3 import DatabaseError
 
 from tenure.settings import StoreSettings
 from tenure.store.connection import connect
+from tenure.stores import damage, sentence_of
 
 _BEGINS = b"SQLite format 3\0"
 _HOLDS = {"events": "log_head", "keys": "data_keys", "decisions": "decisions"}
@@ -18,8 +19,13 @@ _REMEDY = {
 }
 
 
-def blame(error: DatabaseError, settings: StoreSettings) -> tuple[str, int]:
+def blame(error: Exception, settings: StoreSettings) -> tuple[str, int]:
     """A sentence that names the file, and the exit status: 1 busy, 2 not ours to read, 3 not sound."""
+    if not isinstance(error, DatabaseError):
+        said = sentence_of(error)
+        if isinstance(error, damage()):
+            return f"the database of TENURE_DATABASE_URL is not a sound Tenure log ({said}); restore a backup", 3
+        return f"PostgreSQL did not answer as it should ({said}); try again", 1
     paths = {name: settings.beside(name) if name != "events" else settings.log_path for name in _HOLDS}
     there = {name: path for name, path in paths.items() if path.exists()}
     text = str(error)

@@ -9,7 +9,7 @@ from tenure.cli.audit import Json, one_tenant
 from tenure.cli.output import emit, fail, moment, plain, reading
 from tenure.domain.questions import MAX_POSITION
 from tenure.projections.changes import Difference, differences
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log
 
 Place = "A position, a time (ISO 8601 with zone, or an age such as 12h), or head."
 
@@ -39,7 +39,7 @@ def diff(
         typer.echo(f"nothing changed from position {start} to {end}", err=True)
 
 
-def _position(log: SqliteLog, text: str) -> int:
+def _position(log: Log, text: str) -> int:
     head, _ = log.head()
     if text == "head":
         return head

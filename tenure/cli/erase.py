@@ -1,6 +1,7 @@
 """`tenure erase`: forget a tenant, or all that are due."""
 
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated
 
@@ -23,10 +24,10 @@ from tenure.forgetting import (
 )
 from tenure.opening import open_writer
 from tenure.projections.clock import ClockWatch
-from tenure.projections.security_context import SecurityContexts
+from tenure.projections.security_context import current
 from tenure.settings import OperatorSettings
 from tenure.store.keyring import KeyRing
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log
 
 COMPLETE = (
     "its secrets and personal fields, in this log and in every backup and export of it; gone from its decisions: "
@@ -61,15 +62,7 @@ def erase(
     if (name is None) is not all_due:
         raise fail("name one TENANT, or give --due", 2)
     settings = settings_of(OperatorSettings)
-    with guarded():
-        if not settings.log_path.exists():
-            raise FileNotFoundError(f"{settings.log_path} does not exist")
-        if not settings.beside("keys").exists() and not installed_too:
-            raise FileNotFoundError(
-                f"{settings.beside('keys')} does not exist: restore its newest backup; or, if there is none, give a "
-                "tenant up with --installed"
-            )
-        log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
+    with guarded(), closing(open_writer(settings)) as log, closing(_keys(settings, installed_too)) as ring:
         try:
             destroy_again(log, ring)
             reapply(log, ring)
@@ -84,9 +77,6 @@ def erase(
             bare = clear_now(settings.beside("decisions"), _forgotten(log, chosen))
         except OursError as error:
             raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
-        finally:
-            log.close()
-            ring.close()
     _tell(found, as_json)
     if not clean:
         raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
@@ -94,13 +84,22 @@ def erase(
         raise fail("what was forgotten is not yet overwritten, others hold decisions.db; run the same command again", 1)
 
 
-def _chosen(settings: OperatorSettings, log: SqliteLog, name: str | None) -> list[Tenant]:
+def _keys(settings: OperatorSettings, installed_too: bool) -> KeyRing:
+    path = settings.beside("keys")
+    if not path.exists() and not installed_too:
+        raise FileNotFoundError(
+            f"{path} does not exist: restore its newest backup; or, if there is none, give a tenant up with --installed"
+        )
+    return KeyRing(path)
+
+
+def _chosen(settings: OperatorSettings, log: Log, name: str | None) -> list[Tenant]:
     if name is None:
         return due(log, settings.erase_after_days, settings.app_key)
     return [one_tenant(log, name)]
 
 
-def _check_clock(log: SqliteLog) -> None:
+def _check_clock(log: Log) -> None:
     problem = ClockWatch(log).problem()
     if problem:
         raise fail(f"{problem}; if the clock is right, add --yes --despite-clock", 2)
@@ -115,7 +114,7 @@ def _ask(chosen: list[Tenant], yes: bool) -> None:
 
 
 def _forget(
-    log: SqliteLog, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool, before: str
+    log: Log, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool, before: str
 ) -> list[Forgotten]:
     by, origin = operators.who()
     try:
@@ -127,10 +126,9 @@ def _forget(
     return found
 
 
-def _forgotten(log: SqliteLog, chosen: list[Tenant]) -> list[str]:
+def _forgotten(log: Log, chosen: list[Tenant]) -> list[str]:
     # also whom an earlier command forgot; not who returned meanwhile and was passed over
-    contexts = SecurityContexts(log.connection)
-    now = [contexts.get(tenant.app_key, tenant.client_key) for tenant in chosen]
+    now = [current(log.connection, tenant.app_key, tenant.client_key) for tenant in chosen]
     return [tenant.client_key for tenant in now if tenant is not None and tenant.erased_at]
 
 

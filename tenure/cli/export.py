@@ -31,7 +31,7 @@ from tenure.domain import questions
 from tenure.projections.archive import Archive
 from tenure.settings import StoreSettings
 from tenure.store.codec import STORED
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 
 
 class Format(StrEnum):
@@ -130,7 +130,7 @@ def note_export(app_key: str, manifest: dict[str, Any]) -> None:
         return  # nothing was exported, and whose nothing cannot be said
     told = {name: manifest[name] for name in ("format", "filter", "first", "last", "count", "digest")}
     with guarded():
-        log = SqliteLog(settings_of(StoreSettings).log_path)
+        log = log_of(settings_of(StoreSettings), read_only=False)
         try:
             operators.note(log, app_key, "exported", **told)
         finally:

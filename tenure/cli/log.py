@@ -10,10 +10,9 @@ from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.checkpoint import Verifier
 from tenure.opening import open_writer
-from tenure.projections.security_context import schema
 from tenure.settings import KeySettings, OperatorSettings
 from tenure.store.signed_head import HeadSigner, last_signed
-from tenure.store.sqlite import open_log
+from tenure.stores import prepare_log
 from tenure.verify import Findings, verify_export, verify_live
 
 log_app = typer.Typer(no_args_is_help=True, help="Proof that the log is what it was. Example: tenure log verify")
@@ -104,7 +103,7 @@ def log_accept(
     if not settings.beside("keys").exists():
         raise fail(f"{settings.beside('keys')} does not exist: no head was ever signed here (TENURE_DATABASE_URL)", 1)
     with guarded():
-        open_log(settings.log_path, [schema()])  # a lost log is begun anew
+        prepare_log(settings)  # a lost log is begun anew
         log = open_writer(settings)
         try:
             app_key = operators.app_key_of(log, settings.app_key)

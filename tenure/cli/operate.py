@@ -24,11 +24,10 @@ from tenure.domain.times import stored_at
 from tenure.opening import open_vault
 from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
-from tenure.projections.security_context import SecurityContextProjector, schema
 from tenure.settings import KeySettings, StoreSettings
 from tenure.store.decisions import SqliteDecisions, open_decisions
-from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import SCOPES, ApiTokens
+from tenure.stores import is_there, log_of, prepare_log
 
 tokens_app = typer.Typer(no_args_is_help=True, help="API tokens. Example: tenure tokens create backend --scope sign")
 
@@ -147,9 +146,9 @@ def _record_sign(
 def _noting() -> Iterator[Callable[..., Event]]:
     """What notes an operator's act in the log; exit 2 before anything is done if nothing says of which app it is."""
     settings = settings_of(StoreSettings)
-    if settings.app_key or settings.log_path.exists():
-        open_log(settings.log_path, [schema()])
-        log = SqliteLog(settings.log_path, [SecurityContextProjector()])
+    if settings.app_key or is_there(settings):
+        prepare_log(settings)
+        log = log_of(settings, read_only=False)
         try:
             if app_key := app_key_of(log, settings.app_key):
                 yield partial(note, log, app_key)

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import orjson
 import typer
-from pysqlite3 import DatabaseError
 
 from tenure.cli.blame import blame
 from tenure.domain.questions import stored_time
@@ -19,7 +18,7 @@ from tenure.domain.refusals import OursError
 from tenure.settings import Settings, SettingsError, StoreSettings, load, load_whole
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.files import write_new
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log, database_errors, log_of
 
 S = TypeVar("S", bound=StoreSettings)
 # for whoever has the wheel alone, the command; it also tells what a setting widens
@@ -55,7 +54,7 @@ def guarded() -> Iterator[None]:
         raise fail(*_absent(error)) from None
     except OursError as error:
         raise fail(f"{error.detail or error.reason}; try again", 1) from None
-    except DatabaseError as error:
+    except database_errors() as error:
         raise fail(*blame(error, settings_of(StoreSettings))) from None
     except BrokenPipeError:
         raise  # whoever read has seen enough: the command line ends without a word
@@ -82,10 +81,10 @@ def undone(*files: Path) -> Iterator[None]:
 
 
 @contextmanager
-def reading() -> Iterator[SqliteLog]:
+def reading() -> Iterator[Log]:
     """The log, read-only."""
     with guarded():
-        log = SqliteLog(settings_of(StoreSettings).log_path, read_only=True)
+        log = log_of(settings_of(StoreSettings))
         try:
             yield log
         finally:

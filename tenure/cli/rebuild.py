@@ -12,9 +12,10 @@ from tenure.cli.output import emit, fail, guarded, progress, settings_of
 from tenure.opening import open_writer
 from tenure.rebuild import Compared, Rebuilt, UnderWayError
 from tenure.rebuild import rebuild as rebuilt
+from tenure.refold import refold
 from tenure.settings import StoreSettings
 from tenure.store.folding import BrokenChainError
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 
 
 def rebuild(as_json: Json = False) -> None:
@@ -23,14 +24,14 @@ def rebuild(as_json: Json = False) -> None:
     """
     settings = settings_of(StoreSettings)
     with guarded():
-        log = SqliteLog(settings.log_path, read_only=True)
+        log = log_of(settings)
         try:
             total = log.head()[0]
         finally:
             log.close()
         try:
             with _shown(total, as_json) as say:
-                found = rebuilt(settings.log_path, say, lambda compared: _note(settings, compared))
+                found = _rebuilt(settings, say)
         except UnderWayError as error:
             raise fail(f"{error}; wait for it to end", 1) from None
         except BrokenChainError as error:
@@ -38,6 +39,12 @@ def rebuild(as_json: Json = False) -> None:
     _tell(found, as_json)
     if not found.identical:
         raise typer.Exit(1)
+
+
+def _rebuilt(settings: StoreSettings, say: Callable[[int], None]) -> Rebuilt:
+    if settings.on_postgres:
+        return refold(settings, say, lambda compared: _note(settings, compared))
+    return rebuilt(settings.log_path, say, lambda compared: _note(settings, compared))
 
 
 @contextmanager
@@ -84,5 +91,5 @@ def _tell(found: Rebuilt, as_json: bool) -> None:
     if found.identical:
         typer.echo(f"identical: {found.events} events in {found.seconds:.1f} s")
         return
-    typer.echo(f"NOT identical: {found.different} tenants of {found.events} events, {found.seconds:.1f} s; swapped")
+    typer.echo(f"NOT identical: {found.different} tenants of {found.events} events, {found.seconds:.1f} s; put right")
     typer.echo(f"  the first: {first.says if first else ''}")

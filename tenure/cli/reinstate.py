@@ -13,6 +13,7 @@ from tenure.opening import open_vault, open_writer
 from tenure.reinstating import NotReinstatedError
 from tenure.reinstating import reinstate as put_in_force
 from tenure.settings import KeySettings
+from tenure.stores import is_there
 
 
 def reinstate(
@@ -29,8 +30,8 @@ def reinstate(
     """
     settings = settings_of(KeySettings)
     with guarded():
-        if not settings.log_path.exists() or not settings.beside("keys").exists():
-            raise FileNotFoundError(f"{settings.log_path} or {settings.beside('keys')} does not exist")
+        if not is_there(settings) or not settings.beside("keys").exists():
+            raise FileNotFoundError(f"the log or {settings.beside('keys')} does not exist (TENURE_DATABASE_URL)")
         log, vault = open_writer(settings), open_vault(settings)
         try:
             tenant = one_tenant(log, name)

@@ -25,7 +25,7 @@ from tenure.simulator.state import KEY_PORT, STATE_FILE, SiteState, State, State
 from tenure.simulator.stories.stage import Stage, Step
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import log_of
 
 RECENT = 500
 WHOM = "The service, and the simulator's own"
@@ -96,7 +96,7 @@ class LocalRecords:
     """The service's own records, if its store is here: told by a decision of its being in it."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        self._log, self._decisions = settings.log_path, settings.beside("decisions")
+        self._settings, self._decisions = settings, settings.beside("decisions")
         self._same = False
 
     def reason(self, decision: str) -> str | None:
@@ -117,7 +117,7 @@ class LocalRecords:
         """The types of a tenant's events, of a store that has proved to be this service's."""
         if not self._same:
             return None
-        log = SqliteLog(self._log, read_only=True)
+        log = log_of(self._settings)
         try:
             return [str(event.type) for event in log.read(client_key=client_key)]
         finally:

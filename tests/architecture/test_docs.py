@@ -66,7 +66,9 @@ class _Counters:
 
 
 def _metric_names() -> set[str]:
-    families = list(_Collector(_Counters(), lambda: 1, 1, "v", "s").collect())
+    collector = _Collector(_Counters(), 1, "v", "s")
+    collector.head = 1
+    families = list(collector.collect())
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 

@@ -21,8 +21,8 @@ from tenure.simulator.site import Site
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import from_text
-from tenure.store.sqlite import SqliteLog
 from tenure.store.vault import Vault, key_id_of
+from tenure.stores import Log
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_clock_that_jumped_ahead_erases_nobody(house: House) -> None:
     assert house.kinds(site.client_key)[-1] == "erased"
 
 
-def back(log: SqliteLog, days: int) -> None:
+def back(log: Log, days: int) -> None:
     """Makes everything in a log so many days older, as if the clock had jumped since."""
     guards = [(row[0], row[1]) for row in log.connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name = 'events_no_update'"

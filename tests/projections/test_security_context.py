@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from support.domain_support import APP, CLIENT, SITE, install, request
 from tenure.domain.events import EventType, Installed
 from tenure.domain.ports import Append, Appended
+from tenure.domain.tenant import Tenant
 from tenure.projections.security_context import (
     SecurityContextProjector,
-    SecurityContexts,
     as_of,
+    current,
     from_row,
     host_of,
     schema,
@@ -46,13 +47,16 @@ class Store:
         open_log(self.path, [schema()])
         self.log = SqliteLog(self.path, [SecurityContextProjector()])
         self.reader = connect(self.path, read_only=True)
-        self.contexts = SecurityContexts(self.reader.conn)
 
     def add(self, step: Installed | EventType, client_key: str = CLIENT, app_key: str = APP) -> None:
         """Appends one event at the end of its stream."""
         asked: Append = replace(request(0, step, client_key=client_key), app_key=app_key)
         version = sum(1 for _ in self.log.stream(app_key, client_key))
         assert isinstance(self.log.append([replace(asked, expected_version=version)])[0], Appended)
+
+    def now(self, app_key: str, client_key: str) -> Tenant | None:
+        """The tenant as projected."""
+        return current(self.reader.conn, app_key, client_key)
 
     def named(self, name: str) -> list[str]:
         """The client keys found under a name."""
@@ -81,7 +85,7 @@ def test_the_row_equals_the_fold_after_every_event(steps: list[tuple[str, Instal
         seen = []
         for client_key, step in steps:
             store.add(step, client_key)
-            now = {key: store.contexts.get(APP, key) for key in ("a", "b")}
+            now = {key: store.now(APP, key) for key in ("a", "b")}
             assert now == {key: as_of(store.log, APP, key, None) for key in ("a", "b")}
             seen.append(now)
         for position, then in enumerate(seen, 1):
@@ -106,17 +110,17 @@ def test_as_of_includes_its_position(store: Store) -> None:
         (False, False),
         (False, False),
     ]
-    assert found[5] == store.contexts.get(APP, CLIENT)
+    assert found[5] == store.now(APP, CLIENT)
 
 
 def test_an_uninstall_is_seen_by_every_reader_at_once(store: Store) -> None:
     """When the append has returned, another connection already reads the tenant as uninstalled."""
     store.add(install())
-    live = store.contexts.get(APP, CLIENT)
+    live = store.now(APP, CLIENT)
     assert live is not None
     assert live.installed
     store.add(EventType.UNINSTALLED)
-    gone = store.contexts.get(APP, CLIENT)
+    gone = store.now(APP, CLIENT)
     assert gone is not None
     assert not gone.installed
 
@@ -125,11 +129,11 @@ def test_tenants_of_two_apps_keep_apart(store: Store) -> None:
     """A tenant is of an app and a client key; another app's tenant of that key is another."""
     store.add(install("one"))
     store.add(install("two"), CLIENT, "other.app")
-    mine, theirs = store.contexts.get(APP, CLIENT), store.contexts.get("other.app", CLIENT)
+    mine, theirs = store.now(APP, CLIENT), store.now("other.app", CLIENT)
     assert mine is not None
     assert theirs is not None
     assert (mine.secret.fingerprint, theirs.secret.fingerprint) == ("print-one", "print-two")
-    assert store.contexts.get("third.app", CLIENT) is None
+    assert store.now("third.app", CLIENT) is None
     assert [tenant.app_key for tenant in find(store.reader.conn, CLIENT)] == ["other.app", APP]
 
 
@@ -214,5 +218,5 @@ def test_a_forged_row_of_nobody_lets_nobody_in(tmp_path: Path) -> None:
     writer.conn.execute("DELETE FROM nobody")
     writer.conn.execute("INSERT INTO nobody SELECT * FROM security_contexts")
     writer.close()
-    assert store.contexts.get(APP, "ghost") is None
-    assert store.contexts.get(APP, CLIENT) is not None
+    assert store.now(APP, "ghost") is None
+    assert store.now(APP, CLIENT) is not None

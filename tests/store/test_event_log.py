@@ -1,4 +1,4 @@
-"""The append-only log: positions, versions, conflicts, spent tokens, the chain, and what the file refuses."""
+"""The append-only log in a SQLite file: what the file refuses, whose it is, and two processes on it."""
 
 import hashlib
 import multiprocessing
@@ -12,12 +12,12 @@ import pysqlite3
 import pytest
 
 from support.append_worker import append_many
-from support.domain_support import APP, CLIENT, install, request, stamp
+from support.domain_support import APP, install, request
 from tenure.domain.chain import GENESIS
-from tenure.domain.events import Cause, Changed, Event, EventType, Installed, Switched
-from tenure.domain.ports import Append, Appended, Conflict, Spend, Spent
+from tenure.domain.events import Event, EventType
+from tenure.domain.ports import Append, Appended, Spend
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.sqlite import SqliteLog, open_log, utc_now
+from tenure.store.sqlite import SqliteLog, open_log
 
 COLUMNS = "position, version, type, app_key, client_key, recorded_at, proof, changed, data, token_fingerprint"
 
@@ -73,78 +73,6 @@ def assert_chain_is_whole(path: Path, events: int) -> None:
     connection.close()
 
 
-def test_an_empty_log_has_its_head_at_nothing(log: SqliteLog) -> None:
-    """Before the first event the head is position 0 and the genesis hash."""
-    assert log.head() == (0, GENESIS)
-    assert list(log.stream(APP, CLIENT)) == []
-    assert log.position_at(utc_now()) == 0
-
-
-def test_positions_are_of_the_log_and_versions_of_the_stream(log: SqliteLog, path: Path) -> None:
-    """Positions run without gap through all streams, versions within each."""
-    first, other = appended(log, request(0, install())), appended(log, request(0, install(), client_key="b"))
-    second = appended(log, request(1))
-    assert [(e.position, e.version) for e in (first, other, second)] == [(1, 1), (2, 1), (3, 2)]
-    assert log.head() == (3, second.hash)
-    assert [event.position for event in log.stream(APP, CLIENT)] == [1, 3]
-    assert [event.position for event in log.stream(APP, CLIENT, 2)] == [1]
-    assert_chain_is_whole(path, 3)
-
-
-def test_what_is_read_is_what_was_appended(log: SqliteLog) -> None:
-    """An event read back equals the one returned, with every field and its change."""
-    data = Installed("https://é.example", "sealed", "print", personal="p", public_key="k")
-    event = appended(log, request(0, data, changed=Changed(Cause.FIRST, ("a", "b"))))
-    assert (event.data, event.changed) == (data, Changed(Cause.FIRST, ("a", "b")))
-    switched = appended(log, request(1, EventType.UNINSTALLED))
-    assert (switched.data, switched.changed, switched.type) == (Switched(), None, "uninstalled")
-    assert list(log.stream(APP, CLIENT)) == [event, switched]
-
-
-def test_another_version_than_expected_is_a_conflict(log: SqliteLog) -> None:
-    """Nothing is written, and the version of the stream is told."""
-    appended(log, request(0, install()))
-    assert log.append([request(0)]) == [Conflict(1)]
-    assert log.append([request(2)]) == [Conflict(1)]
-    assert log.append([request(1, client_key="b")]) == [Conflict(0)]
-    assert log.head()[0] == 1
-
-
-def test_a_spent_token_appends_nothing(log: SqliteLog) -> None:
-    """A token spent before is told with its body's digest and outcome, before any conflict."""
-    spend = Spend("token", "body")
-    appended(log, request(0, install(), spend=spend))
-    assert log.append([request(7, spend=Spend("token", "other", "payload_invalid"))]) == [Spent(spend)]
-    assert log.spent("token") == spend
-    assert log.spent("other") is None
-    assert log.head()[0] == 1
-
-
-def test_a_token_can_be_spent_without_an_event(log: SqliteLog) -> None:
-    """Spending alone adds no event, moves no head, and lasts."""
-    spend = Spend("token", "body", "payload_invalid")
-    assert log.append([request(0, None, spend=spend)]) == [Appended(None)]
-    assert log.head() == (0, GENESIS)
-    assert log.append([request(0, None, spend=spend)]) == [Spent(spend)]
-
-
-def test_a_conflict_spends_no_token(log: SqliteLog) -> None:
-    """What was not written leaves its token to be used again."""
-    assert log.append([request(5, spend=Spend("token", "body"))]) == [Conflict(0)]
-    assert log.spent("token") is None
-
-
-def test_a_batch_leaves_out_only_what_conflicts(log: SqliteLog, path: Path) -> None:
-    """Each of a batch has its own result, and sees what came before it in the batch."""
-    spend = Spend("token", "body")
-    results = log.append(
-        [request(0, install(), spend=spend), request(0), request(1), request(2, spend=spend), request(2)]
-    )
-    assert [type(result) for result in results] == [Appended, Conflict, Appended, Spent, Appended]
-    assert_chain_is_whole(path, 3)
-    assert log.append([]) == []
-
-
 def test_a_batch_that_fails_writes_nothing(path: Path) -> None:
     """If one of a batch breaks, the whole transaction is as if it had not been, and the log goes on."""
 
@@ -160,19 +88,6 @@ def test_a_batch_that_fails_writes_nothing(path: Path) -> None:
     appended(log, request(0, install()))
     log.close()
     assert_chain_is_whole(path, 1)
-
-
-def test_filters_and_times_include_their_ends(path: Path) -> None:
-    """Reading by type, client, time and position; a time includes what was recorded at that very time."""
-    times = iter([stamp(1), stamp(2), stamp(2), stamp(3)])
-    log = SqliteLog(path, clock=lambda: next(times))
-    log.append([request(0, install()), request(1), request(0, install(), client_key="b"), request(2)])
-    assert [log.position_at(stamp(second)) for second in range(5)] == [0, 1, 3, 4, 4]
-    assert [event.position for event in log.read(since=stamp(2), until=stamp(2))] == [2, 3]
-    assert [event.position for event in log.read(client_key="b")] == [3]
-    assert [event.position for event in log.read(kind="enabled")] == [2, 4]
-    assert [event.position for event in log.read(after=1, limit=2)] == [2, 3]
-    log.close()
 
 
 @pytest.mark.parametrize(

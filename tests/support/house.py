@@ -16,6 +16,7 @@ from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
 from tenure.projections import tenants
 from tenure.service import Service
+from tenure.settings import StoreSettings
 from tenure.simulator import tokens
 from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
@@ -23,7 +24,7 @@ from tenure.simulator.site import Sent, Site
 from tenure.store.decision_reads import plain_fields
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.masters import new_master_key
-from tenure.store.sqlite import SqliteLog
+from tenure.stores import Log, log_of
 
 APP_KEY = "com.example.app"
 BASE_URL = "https://app.example.com"
@@ -124,9 +125,10 @@ class House:
     # -- what the log says
 
     @contextmanager
-    def log(self) -> Iterator[SqliteLog]:
+    def log(self) -> Iterator[Log]:
         """The log, read-only."""
-        log = SqliteLog(self.folder / "events.db", read_only=True)
+        url = self.settings.get("DATABASE_URL", str(self.folder / "events.db"))
+        log = log_of(StoreSettings(database_url=url))
         try:
             yield log
         finally:

@@ -6,8 +6,8 @@ from support.house import House
 from tenure.opening import open_writer
 from tenure.settings import StoreSettings
 from tenure.store.masters import from_text
-from tenure.store.sqlite import SqliteLog
 from tenure.store.vault import Vault
+from tenure.stores import Log
 
 
 def readable(folder: Path, text: bytes) -> list[str]:
@@ -20,6 +20,6 @@ def opener(house: House) -> Vault:
     return Vault(house.folder / "keys.db", from_text(house.settings["MASTER_KEY"]))
 
 
-def open_writer_of(house: House) -> SqliteLog:
+def open_writer_of(house: House) -> Log:
     """The house's log, to append to."""
     return open_writer(StoreSettings(database_url=str(house.folder / "events.db")))

@@ -1,0 +1,222 @@
+"""The parts of one worker: opened together, started and stopped together, each thread with connections of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohttp
+import structlog
+
+from tenure.api.audit import Audit
+from tenure.api.head import RefusedHeadError
+from tenure.api.install_keys import InstallKeys
+from tenure.api.webhooks import Upstream
+from tenure.domain.decisions import FailedToken
+from tenure.domain.refusals import OursError, Reason
+from tenure.domain.tenant import Tenant
+from tenure.housekeeping import Housekeeping
+from tenure.opening import open_vault
+from tenure.projections import tenants
+from tenure.projections.clock import ClockWatch
+from tenure.settings import Settings
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.decisions import DecisionLane, SqliteDecisions
+from tenure.store.install_keys import VouchedKeys
+from tenure.store.keeper import Keeper, Retention
+from tenure.store.lane import Lane
+from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend, last_signed
+from tenure.store.tokens import ApiTokens
+from tenure.store.vault import KEPT_S, Vault
+from tenure.store.veil import Veil
+from tenure.stores import Log, database_errors, events_of, log_of
+
+HEAD_S = 5.0
+
+log = structlog.get_logger()
+
+
+def retention(settings: Settings) -> Retention:
+    """How long decisions are kept, and in how many bytes."""
+    return Retention(settings.decisions_days, settings.decisions_mb * 1024 * 1024)
+
+
+def _nearly_full(used: int, quota: int) -> None:
+    log.warning("the decision log is nearly full", used_bytes=used, quota_bytes=quota, setting="DECISIONS_MB")
+
+
+class House:
+    """The parts of one worker, made and ended with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = settings.beside("keys")
+        self.events = events_of(settings)
+        self._app_key = settings.app_key
+        self.vault = open_vault(settings)
+        self.tokens = ApiTokens(settings.beside("keys"))
+        self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self.install_keys = InstallKeys(
+            settings.install_keys_url, VouchedKeys(self.events.key_store, self.vault, settings.app_key)
+        )
+        self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
+        veil_vault = open_vault(settings)
+        self.decisions = DecisionLane(
+            settings.beside("decisions"), Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
+        )
+        self.marks = Veil(self.vault, settings.app_key)
+        watched = log_of(settings)
+        self._watch, self._doubted = ClockWatch(watched), False
+        self._shown_watch: ClockWatch | None = None
+        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed)
+        key_writer = open_vault(settings)
+        self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
+        signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
+        signed = log_of(settings)
+        self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
+        self._housekeeping = Housekeeping(settings)
+        self._refreshing: asyncio.Task[None] | None = None
+        self.audit_log = log_of(settings)
+        self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self._readers = (self.vault, self.tokens, self.reads, self.audit_log, self.audit_reads, self.events)
+        self.audit: Audit | None = None
+        self.check_dummy: Callable[[], None] = lambda: None
+        self._writers = (key_writer, veil_vault, signer, signed, watched)
+
+    async def ensure_key(self, app_key: str, client_key: str) -> None:
+        """`lifecycle.Keys`."""
+        if not self.vault.has_key(app_key, client_key):
+            await self._new_keys.submit((app_key, client_key))
+
+    def failures(self, address: str) -> int:
+        """`signing.Failures`."""
+        return self.reads.failures(self.marks.mark(address))
+
+    def failed(self, address: str) -> None:
+        """`signing.Failures`."""
+        self.decisions.post(FailedToken(self.marks.mark(address), time.time()))
+
+    async def signed_head(self) -> str:
+        """The head's signed text, RefusedHeadError, or OursError if the log does not answer."""
+        try:
+            async with asyncio.timeout(HEAD_S):
+                found = await self._heads.submit(None)
+        except TimeoutError:
+            raise OursError(Reason.STORE_UNAVAILABLE, "the log did not answer in time") from None
+        if isinstance(found, HeadRefusedError):
+            raise RefusedHeadError(str(found))
+        return found
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(KEPT_S)
+            self.vault.refresh()
+
+    async def problems(self) -> list[str]:
+        """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), that
+        head can be signed, and the master key is in force: a worker left on one that was retired opens nothing.
+        """
+        last, found = None, list[str]()
+        try:
+            last = last_signed(self._keys)
+            self.vault.check()
+            self.check_dummy()
+        except UntrustedStoreError as error:
+            found.append(str(error))
+        try:
+            found += await self.events.ask(lambda log: _not_ready(log, last))
+        except OursError:
+            found.append("the store does not answer")
+        return found
+
+    async def notices(self) -> list[str]:
+        """What an operator should look at, though calls are answered."""
+        try:
+            problem = await self.events.ask(self._in_doubt)
+        except OursError:
+            return []
+        return [f"{problem}: nobody is erased and no decision removed for its age"] if problem else []
+
+    def _in_doubt(self, log: Log) -> str:
+        # on the thread and the connection of the other questions, so it has a watch of its own
+        self._shown_watch = self._shown_watch or ClockWatch(log)
+        return self._shown_watch.problem()
+
+    def _believed(self) -> bool:
+        unknown: tuple[type[Exception], ...] = (*database_errors(), OSError)
+        try:
+            problem = self._watch.problem()
+        except unknown:
+            return False  # nothing is known of the log: what cannot be undone waits
+        if problem and not self._doubted:
+            log.error("the clock is in doubt", why=problem, held="erasures, removal of old decisions")
+        self._doubted = bool(problem)
+        return not problem
+
+    async def position(self) -> int:
+        """The position of the log's last event."""
+        return int(await self.events.ask(lambda log: log.head()[0]))
+
+    async def find(self, name: str) -> list[Tenant]:
+        """The tenants of a name, of this app."""
+        found: list[Tenant] = await self.events.ask(lambda log: tenants.find(log.connection, name))
+        return [tenant for tenant in found if tenant.app_key == self._app_key]
+
+    async def start(self) -> None:
+        """Opens the ways out."""
+        session = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            connector=aiohttp.TCPConnector(limit=256),
+        )
+        self.keeper.start()
+        self.install_keys.session = session
+        if self.upstream is not None:
+            self.upstream.session = session
+        self._refreshing = asyncio.create_task(self._refresh())
+        self._housekeeping.start()
+
+    async def stop(self) -> None:
+        """Writes what is queued and closes everything."""
+        if self.install_keys.session is not None:
+            await self.install_keys.session.close()
+        if self.audit is not None:
+            self.audit.close()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.to_thread(self._housekeeping.stop)
+        for lane in (self.decisions, self._new_keys, self._heads):
+            lane.close()
+        self.keeper.close()
+        for part in (*self._readers, *self._writers):
+            part.close()
+
+
+def _not_ready(log: Log, last: SignedHead | None) -> list[str]:
+    position, _ = log.head()
+    row = log.connection.execute("SELECT max(position) FROM events").fetchone()
+    found = [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
+    unsigned = does_not_extend(log, last.position, last.hash) if last is not None else ""
+    return [*found, f"{unsigned} (tenure log verify)"] if unsigned else found
+
+
+def _key_maker(vault: Vault) -> Any:
+    def make(batch: Sequence[tuple[str, str]]) -> list[None]:
+        for tenant in batch:
+            vault.ensure_key(*tenant)
+        return [None] * len(batch)
+
+    return make
+
+
+def _head_signer(signer: HeadSigner, log: Heads) -> Callable[[Sequence[None]], list[str | HeadRefusedError]]:
+    def sign(batch: Sequence[None]) -> list[str | HeadRefusedError]:
+        # one signature answers all who wait
+        found: str | HeadRefusedError
+        try:
+            found = signer.sign(log).note
+        except HeadRefusedError as error:
+            found = error
+        return [found] * len(batch)
+
+    return sign

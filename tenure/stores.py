@@ -1,0 +1,172 @@
+"""Which store a DATABASE_URL names: the log's end of a worker, and the log for commands, on SQLite or PostgreSQL."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from pysqlite3 import DatabaseError
+
+from tenure.domain.events import Event
+from tenure.domain.ports import Append, AppendResult, Contexts, EventLog, Spend, Transaction
+from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, current_of, schema
+from tenure.settings import SettingsError, StoreSettings
+from tenure.store.install_keys import SqliteInstallKeys
+from tenure.store.lane import Lane
+from tenure.store.sqlite import SqliteLog, open_log
+
+
+class Log(EventLog, Protocol):
+    """A log whose projections can be read beside it, and that can be examined as it lies there."""
+
+    @property
+    def connection(self) -> Transaction: ...
+
+    def by_tenant(self) -> Iterator[Event]: ...
+
+    def stored_rows(self) -> Iterator[tuple[bytes, ...]]: ...
+
+    def snapshot(self) -> None: ...
+
+    def schema_problems(self, projections: Sequence[tuple[str, str]] = ...) -> list[str]: ...
+
+    def damage(self) -> list[str]: ...
+
+
+class KeyStore(Protocol):
+    """Where install keys are kept."""
+
+    async def get(self, host: str, kid: str) -> str | None: ...
+
+    async def put(self, host: str, kid: str, pem: str) -> None: ...
+
+
+class Events(Protocol):
+    """The log of one worker, off its event loop."""
+
+    contexts: Contexts
+    key_store: KeyStore
+
+    async def append(self, request: Append) -> AppendResult: ...
+
+    async def spent(self, fingerprint: str) -> Spend | None: ...
+
+    async def ask(self, question: Callable[[Log], Any]) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class SqliteEvents:
+    """Reads at once, on the caller's thread; appends in a lane."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._reader = SqliteLog(settings.log_path)
+        self._writer = SqliteLog(settings.log_path, [SecurityContextProjector()])
+        self._lane: Lane[Append, AppendResult] = Lane(self._writer.append, name="log")
+        self._keys = SqliteInstallKeys(settings.log_path)
+        self.contexts: Contexts = SecurityContexts(self._reader.connection)
+        self.key_store: KeyStore = self._keys
+
+    async def append(self, request: Append) -> AppendResult:
+        """`ports.AsyncLog`."""
+        return await self._lane.submit(request)
+
+    async def spent(self, fingerprint: str) -> Spend | None:
+        """`ports.SpentTokens`."""
+        return self._reader.spent(fingerprint)
+
+    async def ask(self, question: Callable[[Log], Any]) -> Any:
+        """The answer of the log to any other question."""
+        return question(self._reader)
+
+    def close(self) -> None:
+        """Writes what is queued and closes everything."""
+        self._lane.close()
+        for part in (self._reader, self._writer, self._keys):
+            part.close()
+
+
+def _postgres(url: str) -> Any:
+    try:
+        from tenure.store.postgres import log, service, session  # noqa: PLC0415 (only who uses it needs psycopg)
+    except ImportError:
+        raise SettingsError("TENURE_DATABASE_URL: PostgreSQL needs the extra: pip install 'tenure[postgres]'") from None
+    try:
+        session.parameters_of(url)
+    except ValueError as error:
+        raise SettingsError(f"TENURE_DATABASE_URL: {error} (see docs/how-to/postgresql.md)") from None
+    return log, service
+
+
+def events_of(settings: StoreSettings) -> Events:
+    """The log's end of one worker."""
+    if not settings.on_postgres:
+        return SqliteEvents(settings)
+    _, service = _postgres(settings.database_url)
+    made: Events = service.PostgresEvents(settings.database_url, current_of, [SecurityContextProjector()])
+    return made
+
+
+def is_there(settings: StoreSettings) -> bool:
+    """Whether there is a log, though it may be empty."""
+    if not settings.on_postgres:
+        return settings.log_path.exists() and settings.log_path.stat().st_size > 0
+    log, _ = _postgres(settings.database_url)
+    made: Log = log.PostgresLog(settings.database_url, read_only=True)
+    try:
+        return _holds_a_log(made)
+    finally:
+        made.close()
+
+
+def _holds_a_log(log: Log) -> bool:
+    return log.connection.execute("SELECT to_regclass('log_head')").fetchone()[0] is not None
+
+
+def prepare_log(settings: StoreSettings) -> None:
+    """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is."""
+    if settings.on_postgres:
+        log, _ = _postgres(settings.database_url)
+        log.open_log(settings.database_url, [schema("postgres")])
+    else:
+        open_log(settings.log_path, [schema()])
+
+
+def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
+    """The log for a command."""
+    projectors = () if read_only else (SecurityContextProjector(),)
+    if not settings.on_postgres:
+        return SqliteLog(settings.log_path, projectors, read_only=read_only)
+    log, _ = _postgres(settings.database_url)
+    made: Log = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
+    if not _holds_a_log(made):
+        made.close()
+        raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
+    return made
+
+
+def schema_problems(settings: StoreSettings, log: Log) -> list[str]:
+    """What of the log's and its projections' schema is not as it was made, in words."""
+    return log.schema_problems([schema("postgres" if settings.on_postgres else "")])
+
+
+def database_errors() -> tuple[type[Exception], ...]:
+    """What the databases in use raise."""
+    try:
+        from psycopg import Error  # noqa: PLC0415 (only who uses it needs psycopg)
+    except ImportError:
+        return (DatabaseError,)
+    return (DatabaseError, Error)
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """What they raise where something in them is not as it was made; that a server went away is not among it."""
+    try:
+        from psycopg import DataError, InternalError, ProgrammingError  # noqa: PLC0415
+    except ImportError:
+        return (DatabaseError,)
+    return (DatabaseError, DataError, InternalError, ProgrammingError)
+
+
+def sentence_of(error: Exception) -> str:
+    """What a database said, in one line; PostgreSQL's details quote rows, and are left out."""
+    diagnosis = getattr(error, "diag", None)
+    return getattr(diagnosis, "message_primary", None) or str(error).partition("\n")[0]

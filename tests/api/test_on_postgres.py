@@ -1,0 +1,290 @@
+"""The service on PostgreSQL: one truth on every process, refusals when the database is away, and its own return."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+
+from support.house import House
+from support.postgres import Cluster, free_port
+from support.stores import ROWS, whole_chain
+from tenure.simulator.keyhost import KeyHost
+from tenure.simulator.site import Site
+
+
+@pytest.fixture(scope="module")
+def house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service of two workers on a database of its own."""
+    url = cluster.url(cluster.database())
+    with House(tmp_path_factory.mktemp("pg"), {"DATABASE_URL": url}, "--workers", "2") as opened:
+        yield opened
+
+
+def ready(house: House) -> int:
+    """The status of /readyz."""
+    return httpx.get(f"{house.service.internal_url}/readyz", trust_env=False, timeout=15).status_code
+
+
+def test_a_life_over_http(house: House) -> None:
+    """Install, enable, webhook, rotation, uninstall and return: each is in force, and an event."""
+    site = house.installed()
+    assert house.page(site).status_code == 200
+    assert site.webhook("jira:issue_updated").status == 200
+    old = site.secret
+    assert site.rotate().status == 204
+    assert house.page(site).status_code == 200
+    assert house.page(site, site.page_token("GET", "/page", secret=old)).status_code == 425
+    assert site.uninstall().status == 204
+    assert house.page(site).status_code == 401
+    assert site.install().status == 204
+    assert house.page(site).status_code == 200
+    assert house.kinds(site.client_key) == ["installed", "enabled", "installed", "uninstalled", "installed"]
+    assert ready(house) == 200
+
+
+def test_the_same_token_is_good_once_in_every_worker(house: House) -> None:
+    """A lifecycle token sent again to any worker with the same body changes nothing."""
+    site = house.installed()
+    sent = site.install()
+    head = house.head()
+    assert {site.resend(sent).status for _ in range(12)} == {204}
+    assert house.head() == head
+
+
+@pytest.mark.parametrize("how", ["rotation", "uninstall"])
+def test_after_the_answer_the_old_secret_is_refused_by_every_worker(house: House, how: str) -> None:
+    """From the 2xx on nothing signed with the old secret passes, on any worker, while many ask at once."""
+    site = house.installed()
+    token = site.page_token("GET", "/page")
+    done, statuses = threading.Event(), []
+
+    def ask() -> None:
+        with httpx.Client(trust_env=False, timeout=15) as client:
+            headers = {"X-Original-Method": "GET", "X-Original-URI": "/page", "Authorization": f"JWT {token}"}
+            asked = 0
+            while asked < 40:
+                late = done.is_set()
+                status = client.get(f"{house.service.internal_url}/forward-auth", headers=headers).status_code
+                if late:
+                    statuses.append(status)
+                    asked += 1
+
+    with ThreadPoolExecutor(6) as pool:
+        askers = [pool.submit(ask) for _ in range(6)]
+        changed = site.rotate() if how == "rotation" else site.uninstall()
+        assert changed.status == 204
+        done.set()
+        for asker in askers:
+            asker.result()
+    assert set(statuses) == ({425} if how == "rotation" else {401})
+
+
+def test_of_many_rotations_none_lets_an_old_secret_in(cluster: Cluster, tmp_path: Path) -> None:
+    """Over four processes, each asked by connections of its own right after each 204: the old secret never passes, the
+    new one always does. TENURE_TEST_ROTATIONS=500 for as many.
+    """
+    rotations = int(os.environ.get("TENURE_TEST_ROTATIONS", "25"))
+    with House(tmp_path, {"DATABASE_URL": cluster.url(cluster.database())}, "--workers", "4") as house:
+        site = house.installed()
+        old, new = Counter[int](), Counter[int]()
+
+        def ask(token: str) -> int:
+            headers = {"X-Original-Method": "GET", "X-Original-URI": "/page", "Authorization": f"JWT {token}"}
+            # a connection each, so that every process gets its share; httpx takes 50 ms to make one
+            connection = HTTPConnection(urlsplit(house.service.internal_url).netloc, timeout=15)
+            try:
+                connection.request("GET", "/forward-auth", headers=headers)
+                return connection.getresponse().status
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(rotations):
+                before = site.page_token("GET", "/page")
+                assert ask(before) == 200
+                assert site.rotate().status == 204
+                old.update(pool.map(ask, [before] * 8))
+                new.update(pool.map(ask, [site.page_token("GET", "/page") for _ in range(4)]))
+        assert set(old) <= {401, 425}, old
+        assert set(new) == {200}, new
+
+
+def test_a_database_that_stops_answering_refuses_within_two_seconds(tmp_path: Path) -> None:
+    """Cut off with its sockets open, every check and callback is 503 within 2 s; when it goes on, so do they."""
+    with Cluster() as cluster, House(tmp_path, {"DATABASE_URL": cluster.url()}) as house:
+        site, other = house.installed(), house.site()
+        cluster.signal(signal.SIGSTOP)
+        try:
+            asked: list[Callable[[], int]] = [
+                lambda: house.page(site).status_code, lambda: other.install().status, lambda: ready(house)
+            ]  # fmt: skip
+            for ask in asked:
+                start = time.monotonic()
+                assert ask() == 503
+                assert time.monotonic() - start < 2
+        finally:
+            cluster.signal(signal.SIGCONT)
+        assert until_200(house, site) < 2
+        assert other.install().status == 204
+
+
+def until_200(house: House, site: Site) -> float:
+    """Seconds until a check passes again."""
+    start = time.monotonic()
+    while (status := house.page(site).status_code) != 200:
+        assert status == 503
+        assert time.monotonic() - start < 20
+    return time.monotonic() - start
+
+
+class Load:
+    """Sites that install without end; notes what was acknowledged and how long each answer took."""
+
+    def __init__(self, house: House, threads: int) -> None:
+        self._house = house
+        self._end = threading.Event()
+        self.acknowledged: list[str] = []
+        self.other: set[int] = set()
+        self.slowest = 0.0
+        self._pool = ThreadPoolExecutor(threads)
+        self._running = [self._pool.submit(self._run) for _ in range(threads)]
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            site = self._house.site()
+            start = time.monotonic()
+            status = site.install().status
+            self.slowest = max(self.slowest, time.monotonic() - start)
+            self.acknowledged.append(site.client_key) if status == 204 else self.other.add(status)
+
+    def wait_for(self, more: int) -> None:
+        """Until so many more are acknowledged."""
+        wanted, start = len(self.acknowledged) + more, time.monotonic()
+        while len(self.acknowledged) < wanted:
+            assert time.monotonic() - start < 30
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Ends the sites."""
+        self._end.set()
+        for one in self._running:
+            one.result()
+        self._pool.shutdown()
+
+
+def test_a_crash_of_the_database_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Two crashes under load: what was answered 204 stays, the outage is 503 within 2 s, and within 2 s of
+    the database the service returns.
+    """
+    with Cluster() as cluster, House(tmp_path, {"DATABASE_URL": cluster.url()}) as house:
+        site = house.installed()
+        load = Load(house, 4)
+        try:
+            for _ in range(2):
+                load.wait_for(10)
+                cluster.stop("immediate")
+                assert house.page(site).status_code == 503
+                cluster.start()
+                assert until_200(house, site) < 2
+                load.wait_for(5)
+        finally:
+            load.close()
+        assert load.other == {503}
+        assert load.slowest < 2
+        with house.log() as log:
+            assert {event.client_key for event in log.read(kind="installed")} >= set(load.acknowledged)
+            rows = log.connection.execute(ROWS).fetchall()
+            assert whole_chain(rows) == log.head()
+
+
+def test_a_promoted_standby_takes_over(tmp_path: Path) -> None:
+    """With both hosts in the URL the service finds the promoted one by itself within 2 s, with all that was
+    acknowledged.
+    """
+    with Cluster() as first, Cluster(standby_of=first) as second:
+        first.replicate_to_standby()
+        with House(tmp_path, {"DATABASE_URL": first.url("postgres", second)}) as house:
+            site = house.installed()
+            first.stop("immediate")
+            assert house.page(site).status_code == 503
+            second.promote()
+            assert until_200(house, site) < 2
+            assert site.uninstall().status == 204
+            assert house.page(site).status_code == 401
+            assert house.kinds(site.client_key) == ["installed", "enabled", "uninstalled"]
+
+
+def test_an_install_key_that_somebody_else_put_into_the_database_is_none(cluster: Cluster, tmp_path: Path) -> None:
+    """A row written by another client proves nothing: the host is asked, and its key takes the row's place; keys that
+    the service kept itself are used after a restart without asking.
+    """
+    url = cluster.url(cluster.database())
+    with House(tmp_path, {"DATABASE_URL": url}) as house, KeyHost() as stranger:
+        victim, real = house.installed(), house.keys.new_key()
+        site = house.site(client_key=victim.client_key, base_url=victim.base_url, key_host=stranger)
+        with psycopg.connect(url, autocommit=True) as owner:
+            for kid in (site.kid, real):
+                owner.execute(
+                    "INSERT INTO install_keys VALUES (%s, %s, %s, '')",
+                    [house.keys.url, kid, stranger.public_pem(site.kid).decode() + "0" * 64 + "\n"],
+                )
+        assert site.install(new_secret=True).status == 401
+        assert house.page(victim).status_code == 200
+        other = house.site()
+        other.kid = real
+        assert other.install().status == 204
+        house.restart()
+        asked = house.keys.requests.copy()
+        assert house.again(other).install().status == 204
+        assert house.keys.requests == asked
+
+
+def tenure(folder: Path, url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command on a database."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TENURE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "tenure", *arguments], cwd=folder, env=clean | {"TENURE_DATABASE_URL": url},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_commands_read_the_log_in_postgres(house: House) -> None:
+    """Tenants, then and now, and events are told from PostgreSQL as they are from a file."""
+    site = house.installed()
+    url, key = house.settings["DATABASE_URL"], site.client_key
+    shown = tenure(house.folder, url, "tenant", "show", key, "--json")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout)["client_key"] == key
+    position = house.events(key)[0].position
+    then = tenure(house.folder, url, "tenant", "show", key, "--position", str(position), "--json")
+    assert json.loads(then.stdout)["enabled"] is False
+    listed = tenure(house.folder, url, "events", "--tenant", key, "--json")
+    assert [json.loads(line)["type"] for line in listed.stdout.splitlines()] == ["installed", "enabled"]
+
+
+def test_commands_say_what_is_wrong_with_the_database(cluster: Cluster, tmp_path: Path) -> None:
+    """No log there: 1. Nobody there, or no such URL: 2. Never a traceback, never the password."""
+    for url, status in (
+        (cluster.url(cluster.database()), 1),
+        (f"postgresql://me:hunter2@127.0.0.1:{free_port()}/x", 2),
+        ("postgresql://me:hunter2@[/x", 2),
+        ("mysql://me:hunter2@h/x", 2),
+    ):
+        found = tenure(tmp_path, url, "events")
+        assert found.returncode == status, found.stderr
+        assert found.stderr.startswith("tenure: ")
+        assert found.stderr.count("\n") == 1
+        assert "hunter2" not in found.stderr
