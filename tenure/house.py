@@ -16,9 +16,10 @@ from tenure.domain.decisions import FailedToken
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 from tenure.housekeeping import Housekeeping
+from tenure.opening import open_vault
 from tenure.projections import tenants
 from tenure.projections.clock import ClockWatch
-from tenure.settings import KeySettings, Settings
+from tenure.settings import Settings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import DecisionLane, SqliteDecisions
 from tenure.store.install_keys import VouchedKeys
@@ -33,11 +34,6 @@ from tenure.stores import Log, database_errors, events_of, log_of
 HEAD_S = 5.0
 
 log = structlog.get_logger()
-
-
-def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
-    """The vault beside the log. `admit`: the master key is taken as the first one if there is none yet."""
-    return Vault(settings.beside("keys"), settings.master(), admit=admit)
 
 
 def retention(settings: Settings) -> Retention:

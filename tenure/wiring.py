@@ -30,12 +30,13 @@ from tenure.api.webhooks import Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.forgetting import clear, destroy_again, reapply, unkeyed
-from tenure.house import House, open_vault, retention
+from tenure.house import House, retention
 from tenure.lost import check_nothing_was_lost
+from tenure.opening import open_vault, open_writer
 from tenure.operators import note
 from tenure.projections import tenants
 from tenure.projections.archive import Archive
-from tenure.settings import Settings, SettingsError, StoreSettings
+from tenure.settings import Settings, SettingsError
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.keyring import KeyRing
@@ -108,11 +109,6 @@ def started(settings: Settings) -> None:
         )  # fmt: skip
     finally:
         log.close()
-
-
-def open_writer(settings: StoreSettings) -> Log:
-    """The log to append to, with the projections that every append keeps."""
-    return log_of(settings, read_only=False)
 
 
 def build(settings: Settings) -> App:

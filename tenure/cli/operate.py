@@ -21,7 +21,7 @@ from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
 from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored_at
-from tenure.house import open_vault
+from tenure.opening import open_vault
 from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
 from tenure.settings import KeySettings, StoreSettings
