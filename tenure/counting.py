@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from tenure.domain.events import OPERATOR, OPERATORS, Operated
+from tenure.domain.ports import EventLog
 from tenure.store.decision_digest import Span
-from tenure.stores import Log
 
 DECISIONS = "decisions"
 
@@ -25,7 +25,7 @@ class Counted:
     at: float
 
 
-def last_count(events: Log) -> Counted | None:
+def last_count(events: EventLog) -> Counted | None:
     """What the last `operator.decisions` event says."""
     found = None
     for event in events.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS):

@@ -16,7 +16,7 @@ import pytest
 from support.store_support import APP, NAMES, foreign, make_log, rehash, rows_of, write_export, write_rows
 from tenure.domain.chain import walk
 from tenure.domain.checkpoint import Verifier
-from tenure.projections.security_context import SecurityContexts, schema
+from tenure.projections.security_context import current, schema
 from tenure.settings import KeySettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.evidence import MAX_LINE, stored_rows
@@ -334,9 +334,8 @@ def test_a_changed_nobody_is_named_and_lets_nobody_in(copy: Path) -> None:
         "INSERT INTO nobody SELECT * FROM security_contexts WHERE client_key = 'tenant-7'",
     )
     log = SqliteLog(copy / "events.db", read_only=True)
-    contexts = SecurityContexts(log.connection)
-    assert contexts.get(APP, "a ghost") is None
-    assert contexts.get(APP, "tenant-7") is not None
+    assert current(log.connection, APP, "a ghost") is None
+    assert current(log.connection, APP, "tenant-7") is not None
     log.close()
     assert any("nobody" in problem for problem in check(copy).problems)
 
