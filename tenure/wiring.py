@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import structlog
 
-from tenure import __version__
+from tenure import __version__, unused
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
 from tenure.api.console.app import Condition, Console
@@ -71,6 +71,7 @@ def prepare(settings: Settings) -> None:
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     decisions = SqliteDecisions(settings.beside("decisions"))
     try:
+        unused.sweep(settings, log, ring)
         _reconcile(log, ring)
         clear(decisions, ring)
         lost = unkeyed(log, ring)
