@@ -32,13 +32,26 @@ def note(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> Event:
     """Appends `operator.<what>`; fsynced when it returns. SettingsError without an app key (`app_key_of` gives it),
     OursError if the stream does not hold still.
     """
-    if not app_key:
-        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (see docs/reference/settings.md)")
-    by, origin = who()
-    draft = Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))
+    draft = _draft(app_key, what, particulars)
     for _ in range(ATTEMPTS):
         version = log.version(app_key, OPERATORS)
         result = log.append([Append(app_key, OPERATORS, version, draft, None)])[0]
         if isinstance(result, Appended) and result.event is not None:
             return result.event
     raise OursError(Reason.STORE_UNAVAILABLE, "the operators' stream does not hold still")
+
+
+def note_within(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> Event:
+    """As `note`, within a transaction that is open and holds the write lock: told with what it tells of, or never."""
+    version = log.version(app_key, OPERATORS)
+    result = log.append_within(Append(app_key, OPERATORS, version, _draft(app_key, what, particulars), None))
+    if not isinstance(result, Appended) or result.event is None:
+        raise OursError(Reason.STORE_UNAVAILABLE, "the log did not take what operators did")
+    return result.event
+
+
+def _draft(app_key: str, what: str, particulars: dict[str, Any]) -> Draft:
+    if not app_key:
+        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (see docs/reference/settings.md)")
+    by, origin = who()
+    return Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))

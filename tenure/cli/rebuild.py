@@ -14,7 +14,6 @@ from tenure.rebuild import rebuild as rebuilt
 from tenure.settings import StoreSettings
 from tenure.store.folding import BrokenChainError
 from tenure.store.sqlite import SqliteLog
-from tenure.wiring import open_writer
 
 
 def rebuild(as_json: Json = False) -> None:
@@ -30,7 +29,7 @@ def rebuild(as_json: Json = False) -> None:
             log.close()
         try:
             with _shown(total, as_json) as say:
-                found = rebuilt(settings.log_path, say, lambda compared: _note(settings, compared))
+                found = rebuilt(settings.log_path, say, lambda log, compared: _note(settings, log, compared))
         except UnderWayError as error:
             raise fail(f"{error}; wait for it to end", 1) from None
         except BrokenChainError as error:
@@ -55,16 +54,12 @@ def _shown(total: int, as_json: bool) -> Iterator[Callable[[int], None]]:
         yield step
 
 
-def _note(settings: StoreSettings, found: Compared) -> int:
-    log = open_writer(settings)
-    try:
-        first = found.first
-        return operators.note(
-            log, operators.app_key_of(log, settings.app_key or None), "rebuilt", different=found.different,
-            first={"client_key": first.client_key, "field": first.field} if first else {},
-        ).position  # fmt: skip
-    finally:
-        log.close()
+def _note(settings: StoreSettings, log: SqliteLog, found: Compared) -> int:
+    first = found.first
+    return operators.note_within(
+        log, operators.app_key_of(log, settings.app_key or None), "rebuilt", different=found.different,
+        first={"client_key": first.client_key, "field": first.field} if first else {},
+    ).position  # fmt: skip
 
 
 def _tell(found: Rebuilt, as_json: bool) -> None:
