@@ -52,6 +52,6 @@ def note_within(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> 
 
 def _draft(app_key: str, what: str, particulars: dict[str, Any]) -> Draft:
     if not app_key:
-        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (see docs/reference/settings.md)")
+        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (what serve has there)")
     by, origin = who()
     return Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))

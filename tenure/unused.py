@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from tenure.domain.times import stored
-from tenure.housekeeping import Lease
+from tenure.lease import Lease
 from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
