@@ -1,10 +1,11 @@
-"""A case as it may leave the house: what explains it, and nothing that opens, names or places a person.
+"""A case as it may leave the house: what explains it, and nothing known to open, name or place a person.
 
 Kept: the tenant's history, its calls with their facts, the service's starts with the settings that decide, tenants of
 the same site, and from elsewhere only what the causes count (when, what kind, which reason).
 - Sealed texts (secrets, personal fields, addresses) are left out: a key that turns up later opens nothing.
 - Accounts are marks of this file alone: equal ones are equal, and nobody can trace them back, not even by the log.
 - Addresses are the marks that the decision log filters by; a proxy's own address is left out.
+- Paths and user agents are as they were called, and the file says so: only the app knows what it puts into a path.
 - Who operates the service and on which host, and their free words, are left out; other tenants are marks.
 Opening the file builds the same case anew and asks the same diagnosis, timeline and explanations of it.
 """
@@ -120,6 +121,8 @@ ALWAYS = (
     "Secrets, account ids, descriptions and other personal fields: they are sealed in the log and left out here.",
     "Addresses: only their marks; the log's own filter finds calls by them.",
     "Accounts: marks of this file alone.",
+    "Whether a path or a user agent names a person: both are in here as they were called. An app that puts account ids "
+    "into its paths has them here; read them before you hand the file on.",
     "Webhook bodies, header fields, query values and tokens: they are never recorded.",
     "Whether the log is intact: the hashes are those of the log, but the sealed texts they cover are not here. "
     "Compare the head with one that was kept (tenure log verify --head).",

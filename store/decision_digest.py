@@ -103,7 +103,8 @@ class DecisionDigests:
     def problem(self, span: Span) -> str:
         """How the decisions of a span differ from what was counted, in words; empty if they do not.
 
-        Retention lets the oldest of a verdict go, so a span that has lost its first one is not held against the file.
+        Retention lets the oldest of a verdict go and notes how far: a span that has lost its first one by that note is
+        not held against the file.
         """
         try:
             now = self.span(span.after, span.until, span.columns)
@@ -123,5 +124,14 @@ class DecisionDigests:
         return ""
 
     def _let_go(self, verdict: str, first: int) -> bool:
-        (oldest,) = self._execute("SELECT min(number) FROM decisions WHERE verdict = ?", (verdict,)).fetchone()
-        return oldest is not None and oldest > first
+        until, oldest = self._execute(
+            "SELECT (SELECT until FROM let_go WHERE verdict = ?1), "
+            "(SELECT min(number) FROM decisions WHERE verdict = ?1)",
+            (verdict,),
+        ).fetchone()
+        # retention leaves none behind: a note past one that is still there was written by somebody else
+        return until is not None and first <= until <= self._last_given() and (oldest is None or oldest > until)
+
+    def _last_given(self) -> int:
+        row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'decisions'").fetchone()
+        return int(row[0]) if row else 0

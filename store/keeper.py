@@ -5,7 +5,8 @@ Past the quota the oldest refusals go first as long as they are more than a quar
 all: accepted decisions always have room. `counts` lose what was kept with the rows, and go whole with their age;
 `totals` never go. Space freed is used again, the file does not shrink. Too old is whatever was committed before the
 first decision that is not: a time that a wrong clock gave keeps nothing and takes nothing along that is younger. While
-the clock is not `believed` nothing goes for its age.
+the clock is not `believed` nothing goes for its age. How far each verdict's went is noted as it goes (`let_go`), so
+that what was removed otherwise is told apart (`store.decision_digest`).
 """
 
 import threading
@@ -130,6 +131,11 @@ class Keeper:
                     "AND verdict = ? AND reason = ?",
                     group,
                 )
+            self._execute(
+                f"INSERT INTO let_go SELECT verdict, max(number) FROM decisions WHERE {chosen} GROUP BY verdict "
+                "ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+                parameters,
+            )
             removed = int(self._execute(f"DELETE FROM decisions WHERE {chosen}", parameters).rowcount)
             self._execute("COMMIT")
         except BaseException:

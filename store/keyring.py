@@ -213,10 +213,29 @@ class KeyRing:
                 "INSERT INTO erasures (key_id, app_key, client_key, erased_at, by, origin, why) VALUES (?,?,?,?,?,?,?)",
                 (mark.key_id, mark.app_key, mark.client_key, mark.erased_at, mark.by, mark.origin, mark.why),
             )
-        self.execute("DELETE FROM wrapped_keys WHERE key_id = ?", (mark.key_id,))
-        self.execute("DELETE FROM data_keys WHERE key_id = ?", (mark.key_id,))
-        self.must_clean()
+        self._remove(mark.key_id)
         return new
+
+    def _remove(self, key_id: str) -> None:
+        self.execute("DELETE FROM wrapped_keys WHERE key_id = ?", (key_id,))
+        self.execute("DELETE FROM data_keys WHERE key_id = ?", (key_id,))
+        self.must_clean()
+
+    def sweep(self, before: str, unused: Callable[[str, str], bool]) -> list[str]:
+        """Destroys tenants' keys made before a stored time that are `unused`, by app key and client key, and whose
+        tenant has no mark: the client keys. Call `clean` after it.
+        """
+        with self.transaction():
+            rows = self.execute(
+                "SELECT key_id, app_key, client_key FROM data_keys AS made WHERE purpose = 'tenant' AND created_at < ? "
+                "AND client_key NOT LIKE ' %' AND NOT EXISTS (SELECT 1 FROM erasures "
+                "WHERE app_key = made.app_key AND client_key = made.client_key)",
+                (before,),
+            ).fetchall()
+            found = [(key_id, client_key) for key_id, app_key, client_key in rows if unused(app_key, client_key)]
+            for key_id, _ in found:
+                self._remove(key_id)
+        return [client_key for _, client_key in found]
 
     def erasures(self, after: int = 0) -> list[Erasure]:
         """The marks, oldest first, from a number on."""

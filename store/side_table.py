@@ -9,7 +9,7 @@ it has pages.
 import re
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
@@ -17,6 +17,7 @@ from tenure.store.connection import statements
 
 LIVE, BESIDE, FORMER = "security_contexts", "security_contexts_beside", "security_contexts_former"
 CHUNK = 500
+_Noted = TypeVar("_Noted")
 _OF_LIVE = re.compile(rf"CREATE (TABLE {LIVE}|INDEX \w+ ON {LIVE})\b")
 
 
@@ -66,13 +67,17 @@ class SideTable:
         for row in rows:
             self._execute(f"INSERT OR REPLACE INTO {BESIDE} VALUES ({', '.join('?' * len(row))})", row)
 
-    def swap(self, catch_up: Callable[[], None]) -> None:
-        """Takes the write lock, catches up to the head, and puts the table in the live one's place."""
+    def swap(self, catch_up: Callable[[], None], note: Callable[[], _Noted]) -> _Noted:
+        """Takes the write lock, catches up to the head, and puts the table in the live one's place; `note` tells of it
+        in the same transaction.
+        """
         with self.writing():
             catch_up()
             self._execute(f"ALTER TABLE {LIVE} RENAME TO {FORMER}")
             self._execute(f"ALTER TABLE {BESIDE} RENAME TO {LIVE}")
+            noted = note()
         self.clear()
+        return noted
 
     def clear(self) -> None:
         """Takes away the tables that are not live, in short transactions."""

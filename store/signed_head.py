@@ -82,6 +82,46 @@ def does_not_extend(log: Heads, position: int, digest: str) -> str:
     return ""
 
 
+def said(path: Path, master: MasterKey, log: Heads) -> str | None:
+    """The log's head as signed text, nothing of it remembered and no file changed; None if no signing key was ever
+    made. HeadRefusedError if the log does not extend the head signed last, UntrustedStoreError.
+    """
+    ring = KeyRing(path, master, read_only=True)
+    try:
+        row, key_id = ring.execute(_READ).fetchone(), ring.key_id("", "", "head")
+        if row is None:
+            return None
+        private = _own(ring.raw(key_id) if key_id else None, row[1])
+        return _note(_extended(_sound(row), log), *log.head(), private)
+    finally:
+        ring.close()
+
+
+def _extended(last: SignedHead, log: Heads) -> SignedHead:
+    why = does_not_extend(log, last.position, last.hash)
+    if why:
+        raise HeadRefusedError(why)
+    return last
+
+
+def _note(last: SignedHead, position: int, digest: str, private: bytes) -> str:
+    if last.note and position == last.position:
+        return last.note
+    return sign(Checkpoint(last.verifier.name, position, digest), private)
+
+
+def _own(private: bytes | None, public: bytes) -> bytes:
+    if private is None:
+        raise UntrustedStoreError("the head's signing key is not in the key store; restore keys.db")
+    if _public(private) != public:
+        raise UntrustedStoreError("the head's public key is not that of its signing key; restore keys.db")
+    return private
+
+
+def _public(private: bytes) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
 class HeadSigner:
     """Signs for one `keys.db`. One thread at a time."""
 
@@ -95,16 +135,12 @@ class HeadSigner:
 
     def _own_key(self, app_key: str) -> bytes:
         raw = self._ring.raw(self._ring.ensure("", "", "head"))
-        if raw is None:
-            raise UntrustedStoreError("the head's signing key is not in the key store; restore keys.db")
-        public = Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw()
-        self._ring.execute(
-            "INSERT OR IGNORE INTO signed_head VALUES (1, ?, ?, 0, ?, '', '')",
-            (f"{app_key}/{os.urandom(4).hex()}", public, GENESIS),
-        )
-        if self.last().verifier.public != public:
-            raise UntrustedStoreError("the head's public key is not that of its signing key; restore keys.db")
-        return raw
+        if raw is not None:
+            self._ring.execute(
+                "INSERT OR IGNORE INTO signed_head VALUES (1, ?, ?, 0, ?, '', '')",
+                (f"{app_key}/{os.urandom(4).hex()}", _public(raw), GENESIS),
+            )
+        return _own(raw, self.last().verifier.public if raw is not None else b"")
 
     def last(self) -> SignedHead:
         """The head signed last."""
@@ -118,13 +154,11 @@ class HeadSigner:
                 last = self.last()
             except UntrustedStoreError as error:
                 raise HeadRefusedError(str(error)) from None
-            why = does_not_extend(log, last.position, last.hash)
-            if why:
-                raise HeadRefusedError(why)
+            _extended(last, log)
             position, digest = log.head()
-            if last.note and position == last.position:
+            note = _note(last, position, digest, self._private)
+            if note == last.note:
                 return last
-            note = sign(Checkpoint(last.verifier.name, position, digest), self._private)
             self._remember(position, digest, note)
             return self.last()
 

@@ -130,6 +130,10 @@ class SqliteLog:
             raise
         return results
 
+    def append_within(self, request: Append) -> AppendResult:
+        """As `append`, within a transaction that is open and holds the write lock; whoever opened it commits."""
+        return self._append_one(request)
+
     def _append_one(self, request: Append) -> AppendResult:
         if request.spend is not None:
             spent = self.spent(request.spend.fingerprint)

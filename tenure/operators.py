@@ -5,7 +5,7 @@ import socket
 from typing import Any, Protocol
 
 from tenure.domain.events import OPERATOR, OPERATORS, Draft, Event, Operated
-from tenure.domain.ports import Append, Appended, EventLog, Transaction
+from tenure.domain.ports import Append, Appended, AppendResult, EventLog, Transaction
 from tenure.domain.refusals import OursError, Reason
 from tenure.settings import SettingsError
 
@@ -34,17 +34,36 @@ def app_key_of(log: Projected, configured: str | None) -> str:
     return configured or (row[0] if row else "")
 
 
+class Within(EventLog, Protocol):
+    """A log that can be appended to in a transaction of the caller's."""
+
+    def append_within(self, request: Append) -> AppendResult: ...
+
+
 def note(log: EventLog, app_key: str, what: str, **particulars: Any) -> Event:
     """Appends `operator.<what>`; fsynced when it returns. SettingsError without an app key (`app_key_of` gives it),
     OursError if the stream does not hold still.
     """
-    if not app_key:
-        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (what serve has there)")
-    by, origin = who()
-    draft = Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))
+    draft = _draft(app_key, what, particulars)
     for _ in range(ATTEMPTS):
         version = log.version(app_key, OPERATORS)
         result = log.append([Append(app_key, OPERATORS, version, draft, None)])[0]
         if isinstance(result, Appended) and result.event is not None:
             return result.event
     raise OursError(Reason.STORE_UNAVAILABLE, "the operators' stream does not hold still")
+
+
+def note_within(log: Within, app_key: str, what: str, **particulars: Any) -> Event:
+    """As `note`, within a transaction that is open and holds the write lock: told with what it tells of, or never."""
+    version = log.version(app_key, OPERATORS)
+    result = log.append_within(Append(app_key, OPERATORS, version, _draft(app_key, what, particulars), None))
+    if not isinstance(result, Appended) or result.event is None:
+        raise OursError(Reason.STORE_UNAVAILABLE, "the log did not take what operators did")
+    return result.event
+
+
+def _draft(app_key: str, what: str, particulars: dict[str, Any]) -> Draft:
+    if not app_key:
+        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (what serve has there)")
+    by, origin = who()
+    return Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))

@@ -6,8 +6,9 @@ events meanwhile are compared again in a last snapshot, up to the head. Each eve
 chain that does not hold ends it.
 
 Only if something differs is a second table built (`store.side_table`), caught up under the write lock and swapped in.
-That it was, and what differed first, becomes an event. The second table has one name: of two rebuildings at once the
-later one is refused, by a lock on a file beside the log, or each would take the other's rows away.
+That it was, and what differed first, becomes an event in the same transaction. The second table has one name: of
+two rebuildings at once the later one is refused, by a lock on a file beside the log, or each would take the other's
+rows away.
 """
 
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 from tenure.domain.events import OPERATORS
 from tenure.lease import Lease
 from tenure.projections.fold import Folded, Mismatch, Place, contexts, difference, fold_stream, mismatches
-from tenure.projections.security_context import schema, to_row
+from tenure.projections.security_context import SecurityContextProjector, schema, to_row
 from tenure.store.folding import BrokenChainError, bounds, by_tenant, gapless, of_tenant
 from tenure.store.side_table import CHUNK, SideTable
 from tenure.store.sqlite import SqliteLog
@@ -32,6 +33,7 @@ EVENTS_A_CHUNK = 20_000
 ALONE = 30_000
 RANGES_A_PROCESS = 8
 Say = Callable[[int], None]
+Note = Callable[[SqliteLog, "Compared"], int]
 
 
 class UnderWayError(Exception):
@@ -139,8 +141,10 @@ def _compare_one(log: SqliteLog, place: Place) -> Mismatch | None:
     return difference(row, fold_stream(of_tenant(log.connection, place)))
 
 
-def replace(log: SqliteLog, say: Say) -> None:
-    """Builds the contexts anew beside the live ones and swaps them in; `log` is open for writing."""
+def replace(log: SqliteLog, say: Say, note: Callable[[], int]) -> int:
+    """Builds the contexts anew beside the live ones and swaps them in; `log` is open for writing, and `note` appends to
+    it within the swap's transaction: what it gave.
+    """
     table = SideTable(log.database, schema()[1])
     head, _ = log.head()
     table.make(head)
@@ -162,7 +166,7 @@ def replace(log: SqliteLog, say: Say) -> None:
             after = seen.last
     finally:
         reader.close()
-    table.swap(lambda: table.put(_caught_up(log, head)))
+    return table.swap(lambda: table.put(_caught_up(log, head)), note)
 
 
 def _caught_up(log: SqliteLog, head: int) -> list[tuple[object, ...]]:
@@ -182,9 +186,9 @@ class Rebuilt:
     position: int = 0
 
 
-def rebuild(path: Path, say: Say, note: Callable[[Compared], int], processes: int | None = None) -> Rebuilt:
-    """Compares, and swaps if something differs; `note` tells of it in the log, the position of what it said.
-    UnderWayError, BrokenChainError.
+def rebuild(path: Path, say: Say, note: Note, processes: int | None = None) -> Rebuilt:
+    """Compares, and swaps if something differs; `note` tells of it in the log, within the swap's transaction, and
+    gives the position of what it said. UnderWayError, BrokenChainError.
     """
     with _alone(path):
         return _rebuild(path, say, note, processes)
@@ -201,15 +205,14 @@ def _alone(path: Path) -> Iterator[None]:
         lease.close()
 
 
-def _rebuild(path: Path, say: Say, note: Callable[[Compared], int], processes: int | None) -> Rebuilt:
+def _rebuild(path: Path, say: Say, note: Note, processes: int | None) -> Rebuilt:
     began = time.monotonic()
     found = compare(path, say, processes)
     if found.first is None:
         return Rebuilt(True, found.events, time.monotonic() - began)
-    log = SqliteLog(path)
+    log = SqliteLog(path, [SecurityContextProjector()])
     try:
-        replace(log, say)
+        position = replace(log, say, lambda: note(log, found))
     finally:
         log.close()
-    position = note(found)
     return Rebuilt(False, found.events, time.monotonic() - began, found.different, found.first, position)

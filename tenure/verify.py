@@ -1,7 +1,8 @@
 """Is the log what it was? The chain, the heads signed earlier, the projections and the decisions, each held to the log.
 
 Works on whatever there is: a store that `serve` refuses, a backup without keys, an export. What is wrong with the log
-itself is a first bad position; everything else is a problem in words.
+itself is a first bad position; everything else is a problem in words. Nothing is changed: with the master key at hand
+the head is said as signed text, but which head was signed last is for `serve` to remember.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from tenure.store.decision_digest import DecisionDigests, Span
 from tenure.store.evidence import UnreadableError, exported_rows
 from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
-from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
+from tenure.store.signed_head import HeadRefusedError, SignedHead, last_signed, said
 from tenure.stores import Log, damage, database_errors, log_of, schema_problems, sentence_of
 
 
@@ -157,7 +158,7 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
             found.problems.append(f"the log cannot be folded: {type(error).__name__}")
         found.head = last.note or None if last else None
         if found.ok and found.app_key:
-            _sign(found, log, settings)
+            _say(found, log, settings)
     return found
 
 
@@ -241,21 +242,14 @@ def _hold_decisions(found: Findings, counted: list[Span], decisions: Path) -> No
         digests.close()
 
 
-def _sign(found: Findings, log: Log, settings: KeySettings) -> None:
+def _say(found: Findings, log: Log, settings: KeySettings) -> None:
     master = _master(settings)
     if master is None or not settings.beside("keys").exists():
         return
     try:
-        signer = HeadSigner(settings.beside("keys"), master, found.app_key, admit=False)
-    except UntrustedStoreError as error:
+        found.head = said(settings.beside("keys"), master, log)
+    except (UntrustedStoreError, HeadRefusedError) as error:
         found.problems.append(str(error))
-        return
-    try:
-        found.head = signer.sign(log).note
-    except HeadRefusedError as error:
-        found.problems.append(str(error))
-    finally:
-        signer.close()
 
 
 def _master(settings: KeySettings) -> MasterKey | None:

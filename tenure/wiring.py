@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from tenure import __version__
+from tenure import __version__, unused
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
 from tenure.api.console.app import Condition, Console
@@ -60,6 +60,7 @@ def prepare(settings: Settings) -> None:
     log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
     decisions = SqliteDecisions(settings.beside("decisions"))
     try:
+        unused.sweep(settings, log, ring)
         _reconcile(log, ring)
         clear(decisions, ring)
         lost = unkeyed(log, ring)

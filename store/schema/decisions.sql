@@ -30,6 +30,12 @@ CREATE INDEX refused_identifier ON decisions (identifier) WHERE verdict = 'refus
 CREATE INDEX refused_kid ON decisions (kid) WHERE verdict = 'refused' AND kid <> '';
 CREATE INDEX refused_address ON decisions (address_mark) WHERE verdict = 'refused';
 
+-- how far retention has removed the decisions of a verdict: all up to a number
+CREATE TABLE let_go (
+    verdict TEXT PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- exact, by the hour; kept is how many of them are still rows of decisions
 CREATE TABLE counts (
     hour TEXT NOT NULL,

@@ -87,7 +87,7 @@ def log_key(as_json: Json = False) -> None:
     with guarded():
         last = last_signed(settings_of(KeySettings).beside("keys"))
     if last is None:
-        raise fail("no head has been signed here yet; it is done by serve and by log verify", 1)
+        raise fail("no head has been signed here yet; serve does it when it has started", 1)
     emit({"key": last.verifier.text()}, True) if as_json else typer.echo(last.verifier.text())
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -15,6 +16,7 @@ from tenure.rebuild import rebuild as rebuilt
 from tenure.refold import refold
 from tenure.settings import StoreSettings
 from tenure.store.folding import BrokenChainError
+from tenure.store.sqlite import SqliteLog
 from tenure.stores import log_of
 
 
@@ -44,7 +46,7 @@ def rebuild(as_json: Json = False) -> None:
 def _rebuilt(settings: StoreSettings, say: Callable[[int], None]) -> Rebuilt:
     if settings.on_postgres:
         return refold(settings, say, lambda compared: _note(settings, compared))
-    return rebuilt(settings.log_path, say, lambda compared: _note(settings, compared))
+    return rebuilt(settings.log_path, say, lambda log, compared: _note_within(settings, log, compared))
 
 
 @contextmanager
@@ -65,13 +67,21 @@ def _shown(total: int, as_json: bool) -> Iterator[Callable[[int], None]]:
 def _note(settings: StoreSettings, found: Compared) -> int:
     log = open_writer(settings)
     try:
-        first = found.first
-        return operators.note(
-            log, operators.app_key_of(log, settings.app_key or None), "rebuilt", different=found.different,
-            first={"client_key": first.client_key, "field": first.field} if first else {},
-        ).position  # fmt: skip
+        app_key = operators.app_key_of(log, settings.app_key or None)
+        return operators.note(log, app_key, "rebuilt", **_particulars(found)).position
     finally:
         log.close()
+
+
+def _note_within(settings: StoreSettings, log: SqliteLog, found: Compared) -> int:
+    app_key = operators.app_key_of(log, settings.app_key or None)
+    return operators.note_within(log, app_key, "rebuilt", **_particulars(found)).position
+
+
+def _particulars(found: Compared) -> dict[str, Any]:
+    first = found.first
+    told = {"client_key": first.client_key, "field": first.field} if first else {}
+    return {"different": found.different, "first": told}
 
 
 def _tell(found: Rebuilt, as_json: bool) -> None:

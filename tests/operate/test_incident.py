@@ -107,6 +107,17 @@ def test_it_names_what_it_cannot_show(case: tuple[House, Any, Path, dict[str, An
     assert not re.search(r"(src|href)=\"(?!#)", page)
 
 
+def test_paths_and_user_agents_are_as_they_were_called(
+    case: tuple[House, Any, Path, dict[str, Any]],
+) -> None:
+    """Both leave the house unredacted, and the file says so."""
+    _, _, out, shown = case
+    calls = json.loads(gzip.decompress(out.read_bytes()))["case"]["calls"]
+    assert any(one["path"] == "/page" for one in calls)
+    assert any(one["facts"].get("user_agent") for one in calls)
+    assert any("a path or a user agent" in one and "account ids" in one for one in shown["cannot_show"])
+
+
 def test_a_change_is_seen(case: tuple[House, Any, Path, dict[str, Any]], tmp_path: Path) -> None:
     """A file that was edited is opened, told to be so, and ends with 1; what is no such file is said to be none."""
     _, _, out, _ = case

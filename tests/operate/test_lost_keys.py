@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from support.command import tenure, told
 from support.house import APP_KEY, House
 from support.opened import open_writer_of, opener, readable
 from tenure.forgetting import forget
+from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
+from tenure.store.signed_head import last_signed
 from tenure.store.vault import key_id_of
+from tenure.unused import sweep
 
 
 @pytest.fixture
@@ -179,3 +183,57 @@ def test_who_returned_is_passed_over_and_the_others_are_erased(house: House) -> 
     log.close()
     ring.close()
     assert back.enable().status == 204
+
+
+def test_a_key_that_no_event_uses_is_swept(house: House) -> None:
+    """The key of an install that was never appended is gone with its bytes at a start an hour later, not sooner; the
+    keys of tenants with events, of erased ones and our own stay.
+    """
+    site, gone = house.installed(), house.installed()
+    told(house.folder, house.settings, "erase", gone.client_key, "--installed")
+    house.service.stop()
+    vault = opener(house)
+    for client_key in ("never-came", "just-now", " our-own", gone.client_key):
+        vault.ensure_key(APP_KEY, client_key)
+    vault.close()
+    ring = KeyRing(house.folder / "keys.db")
+    ring.execute("UPDATE data_keys SET created_at = '2026-01-01T00:00:00.000000Z' WHERE client_key <> 'just-now'")
+    (wrap,) = ring.execute(
+        "SELECT wrapped FROM wrapped_keys WHERE key_id = ?", (ring.key_id(APP_KEY, "never-came"),)
+    ).fetchone()
+    ring.close()
+    assert readable(house.folder, wrap)
+    house.restart()
+    ring = KeyRing(house.folder / "keys.db")
+    kept = [name for name in ("never-came", "just-now", " our-own", gone.client_key, site.client_key)
+            if ring.key_id(APP_KEY, name)]  # fmt: skip
+    ring.close()
+    assert kept == ["just-now", " our-own", gone.client_key, site.client_key]
+    assert readable(house.folder, wrap) == []
+    assert house.page(site).status_code == 200
+
+
+def test_no_key_is_swept_while_in_doubt(house: House) -> None:
+    """A second start beside a running service sweeps nothing, nor does one on a log that lacks what was signed."""
+    vault = opener(house)
+    vault.ensure_key(APP_KEY, "never-came")
+    vault.close()
+    ring = KeyRing(house.folder / "keys.db")
+    ring.execute("UPDATE data_keys SET created_at = '2026-01-01T00:00:00.000000Z' WHERE client_key = 'never-came'")
+    events, settings = open_writer_of(house), StoreSettings(database_url=str(house.folder / "events.db"))
+    ends = time.monotonic() + 20
+    while not _signed(house) and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert sweep(settings, events, ring) == []
+    house.service.stop()
+    ring.execute("UPDATE signed_head SET position = position + 1")
+    assert sweep(settings, events, ring) == []
+    ring.execute("UPDATE signed_head SET position = position - 1")
+    assert sweep(settings, events, ring) == ["never-came"]
+    ring.close()
+    events.close()
+
+
+def _signed(house: House) -> bool:
+    last = last_signed(house.folder / "keys.db")
+    return bool(last and last.note)

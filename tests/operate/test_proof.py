@@ -15,10 +15,12 @@ import pytest
 
 from support.store_support import APP, NAMES, foreign, make_log, rehash, rows_of, write_export, write_rows
 from tenure.domain.chain import walk
-from tenure.domain.checkpoint import Verifier
+from tenure.domain.checkpoint import Verifier, read, verify
+from tenure.operators import note
 from tenure.projections.security_context import current, schema
 from tenure.settings import KeySettings
 from tenure.store.connection import UntrustedStoreError
+from tenure.store.decisions import open_decisions
 from tenure.store.evidence import MAX_LINE, stored_rows
 from tenure.store.masters import GivenMaster
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, last_signed
@@ -73,6 +75,32 @@ def test_an_untouched_log_holds(copy: Path) -> None:
     assert (found.ok, found.problems, found.walk.bad, found.walk.events) == (True, [], 0, 3000)
     assert found.head is not None
     assert check(copy, found.head).ok
+
+
+def test_checking_changes_nothing(copy: Path) -> None:
+    """With the master key at hand the head is said as it would be signed, past the one signed last; no byte of any
+    file changes, nothing waits in a WAL.
+    """
+    log = SqliteLog(copy / "events.db")
+    note(log, "com.example.app", "started", version="1")
+    log.close()
+    open_decisions(copy / "decisions.db")
+    before = {path.name: path.read_bytes() for path in copy.glob("*.db")}
+    found = check(copy)
+    assert found.ok
+    assert found.head is not None
+    assert verify(found.head, _verifier(copy)).position == 3001
+    assert {path.name: path.read_bytes() for path in copy.glob("*.db")} == before
+    assert [path.name for path in copy.glob("*-wal") if path.stat().st_size] == []
+    assert read(sign_of(copy)).position == 3000
+    assert sign(copy) == found.head
+
+
+def test_a_store_never_signed_is_checked_without_a_head(copy: Path) -> None:
+    """Where no head was ever signed none is said, and no signing key is made for it."""
+    _execute(copy / "keys.db", "DELETE FROM signed_head", "DELETE FROM data_keys", "DELETE FROM wrapped_keys")
+    found = check(copy)
+    assert (found.ok, found.head, last_signed(copy / "keys.db")) == (True, None, None)
 
 
 def test_every_bit_of_a_small_log_is_covered(tmp_path: Path) -> None:

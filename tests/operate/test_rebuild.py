@@ -1,5 +1,8 @@
 """Rebuilding: the projection equals the fold, also under load; what differs is named and replaced while calls go on."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -188,4 +191,33 @@ def test_what_an_interrupted_rebuild_left_is_taken_away(tmp_path: Path) -> None:
     spoil(tmp_path, "UPDATE security_contexts_beside SET client_key = 'nobody-' || client_key")
     spoil(tmp_path, "UPDATE security_contexts SET enabled = 1 - enabled WHERE client_key = 'tenant-7'")
     assert run(tmp_path, "rebuild", "--json").rows[0]["different"] == 1
+    assert run(tmp_path, "rebuild", "--json").rows[0]["identical"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tenure import operators
+from tenure.rebuild import rebuild
+
+def note(log, found):
+    operators.note_within(log, "com.example.app", "rebuilt", different=found.different)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+rebuild(Path(sys.argv[1]), lambda events: None, note, 1)
+"""
+
+
+def test_a_swap_and_its_event_are_one(tmp_path: Path) -> None:
+    """Killed (-9) after swap and event, before the commit: neither is there, and the next rebuild does both."""
+    path = tmp_path / "events.db"
+    make_log(path, 200, 10)
+    spoil(tmp_path, "UPDATE security_contexts SET enabled = 1 - enabled WHERE client_key = 'tenant-7'")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    log = SqliteLog(path, read_only=True)
+    assert (log.head()[0], list(log.read(kind="operator.rebuilt"))) == (200, [])
+    log.close()
+    found = run(tmp_path, "rebuild", "--json").rows[0]
+    assert (found["different"], found["position"]) == (1, 201)
     assert run(tmp_path, "rebuild", "--json").rows[0]["identical"]

@@ -311,6 +311,47 @@ def test_old_decisions_go(log: SqliteDecisions, tmp_path: Path) -> None:
     assert log.page()[0].number == 2
 
 
+@pytest.mark.parametrize("quota", [1 << 30, 1])
+def test_what_retention_removed_is_no_tampering(log: SqliteDecisions, tmp_path: Path, quota: int) -> None:
+    """Retention may take every decision of a verdict, or all there are: by age, or for want of room."""
+    old = stored_at(time.time() - 3 * 86400)
+    log.record(entries(*(decision(n, at=old, reason="expired" if n % 2 else "") for n in range(1, 9))))
+    digests = DecisionDigests(tmp_path / "decisions.db")
+    span = digests.span(0, digests.last_number())
+    assert (span.accepted, span.refused) == (4, 4)
+    found, _ = keeper(tmp_path, days=1 if quota > 1 else 3650, quota=quota)
+    found.sweep()
+    found.close()
+    assert ids(log) == []
+    assert digests.problem(span) == ""
+    digests.close()
+
+
+def test_what_was_not_due_and_is_gone_shows(log: SqliteDecisions, tmp_path: Path) -> None:
+    """Refusals deleted by hand show: the oldest, all of them, those behind what retention removed; so does a note of
+    retention that goes past a decision still there, or past the last that ever was.
+    """
+    days = [-3.0, -3.0, -0.2, -0.1, -0.1]
+    log.record(entries(*(decision(n, at=stored_at(time.time() + day * 86400), reason="expired")
+                         for n, day in enumerate(days, 1))))  # fmt: skip
+    digests = DecisionDigests(tmp_path / "decisions.db")
+    first, second = digests.span(0, 2), digests.span(2, 5)
+    log._execute("DELETE FROM decisions WHERE number = 1")
+    assert "1 refused decisions" in digests.problem(first)
+    found, _ = keeper(tmp_path, days=1)
+    found.sweep()
+    found.close()
+    assert (digests.problem(first), digests.problem(second)) == ("", "")
+    log._execute("DELETE FROM decisions WHERE number IN (3, 4)")
+    assert "1 refused decisions" in digests.problem(second)
+    log._execute("UPDATE let_go SET until = 5")
+    assert "1 refused decisions" in digests.problem(second)
+    log._execute("DELETE FROM decisions")
+    log._execute("UPDATE let_go SET until = 6")
+    assert "0 refused decisions" in digests.problem(second)
+    digests.close()
+
+
 def test_a_wrong_clock_removes_nothing_that_is_young(log: SqliteDecisions, tmp_path: Path) -> None:
     """A decision of a time before its days goes no sooner than those committed before it, one of a time to come no
     later than those after it; by a clock that is not believed none goes for its age.
