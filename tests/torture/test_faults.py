@@ -5,25 +5,17 @@ acknowledged is lost, and when the cause is gone it heals without a restart.
 """
 
 import errno
-import hashlib
 import os
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
-from support.commands import run
+from support.callers import Callers
 from support.faults import FOR_EVER, Calls, Faults, shim
 from support.house import House
-from tenure.simulator.site import Site
 
 NTH = int(os.environ.get("TENURE_TORTURE_NTH", "0"))
 WHEN = [(n, count) for n in range(1, NTH + 1) for count in (FOR_EVER, 1)] or [(1, FOR_EVER), (5, 1)]
-HEALS_S = 10.0
 FILES = {"log": "events.db", "decisions": "decisions.db", "keys": "keys.db", "all": ""}
 FAULTS = {
     "fsync EIO": (Calls.SYNC, errno.EIO),
@@ -40,83 +32,6 @@ FEW = [
     ("fsync EIO", "keys"),
     ("open EIO", "all"),
 ]
-
-
-@dataclass
-class Told:
-    """What callers were told: fingerprints of believed lifecycle calls, ids of passed checks, all statuses."""
-
-    ok: set[str] = field(default_factory=set)
-    passed: set[str] = field(default_factory=set)
-    writes: list[int] = field(default_factory=list)
-    checks: list[int] = field(default_factory=list)
-
-
-class Callers:
-    """An installed site that writes and asks, and what it was told."""
-
-    def __init__(self, house: House) -> None:
-        self.house, self.site, self.told = house, house.installed(), Told()
-
-    def write(self) -> int:
-        """One lifecycle call of the site that is there."""
-        kind = ("enabled", "disabled")[len(self.told.writes) % 2]
-        return self._send(self.site, kind, self.site.lifecycle_token(kind, alg="HS256"), {})
-
-    def install(self) -> int:
-        """A site never seen before."""
-        fresh = self.house.site()
-        token = fresh.lifecycle_token("installed", alg="RS256")
-        return self._send(fresh, "installed", token, {"sharedSecret": fresh.secret})
-
-    def _send(self, site: Site, kind: str, token: str, extra: dict[str, str]) -> int:
-        try:
-            status = site.send(kind, site.lifecycle_body(kind, extra), token).status
-        except httpx.TransportError:
-            status = 0
-        self.told.writes.append(status)
-        if status == 204:
-            self.told.ok.add(hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest())
-        return status
-
-    def check(self) -> int:
-        """One honest page load, and a forged one, which must not pass whatever fails."""
-        forged = self.house.page(self.site, self.site.page_token("GET", "/page", secret="x" * 64))
-        assert forged.status_code in (401, 503)
-        honest = self.house.page(self.site)
-        self.told.checks.append(honest.status_code)
-        if honest.status_code == 200:
-            self.told.passed.add(honest.headers["x-tenure-decision"])
-        return honest.status_code
-
-    def heals(self) -> None:
-        """Writes, installs and checks are answered again soon, by the same process."""
-        for call, good in ((self.write, 204), (self.install, 204), (self.check, 200)):
-            wait_for(call, good)
-
-    def nothing_is_lost(self) -> None:
-        """After kill -9 and a start without faults all that was told holds, and the store verifies."""
-        with suppress(ProcessLookupError):  # it did not start
-            self.house.service.kill()
-        self.house.restart()
-        with self.house.log() as log:
-            there = {event.token_fingerprint for event in log.read()}
-        assert not self.told.ok - there, "acknowledged and lost"
-        with self.house.decisions() as decisions:
-            assert all(decisions.one(decision) for decision in self.told.passed), "passed and not recorded"
-        settings = {name: self.house.settings[name] for name in ("APP_KEY", "MASTER_KEY")}
-        verified = run(self.house.folder, "log", "verify", settings=settings)
-        assert verified.status == 0, verified
-        self.site = self.house.again(self.site)
-        self.heals()
-
-
-def wait_for(call: Callable[[], int], good: int) -> None:
-    """Until a call is answered well."""
-    ends = time.monotonic() + HEALS_S
-    while (status := call()) != good:
-        assert time.monotonic() < ends, f"still {status}, {HEALS_S} s after the cause was gone"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
@@ -145,13 +60,8 @@ def test_the_nth_call_fails(fault: str, file: str, faults: Faults, tmp_path: Pat
         callers = Callers(house)
         for first, count in WHEN:
             told = callers.told
-            told.writes, told.checks = [], []
             with faults.of(kinds, error, house.folder / FILES[file], first, count):
-                for _ in range(first + 2):
-                    callers.write()
-                callers.check()
-                callers.install()
-                callers.check()
+                callers.some(first + 2)
             failed = faults.failed
             at = f"{fault} on {file}, number {first}, {failed} failed: {told.writes}, {told.checks}"
             assert set(told.writes) <= {204, 503}, at
@@ -173,9 +83,11 @@ def test_the_nth_call_fails_at_the_start(fault: str, faults: Faults, tmp_path: P
         callers.write()
         for first, count in WHEN:
             house.service.stop()
+            said = ""
             try:
                 with faults.of(kinds, error, house.folder, first, count):
                     house.restart()
             except RuntimeError as not_started:
-                assert "Traceback" not in str(not_started), f"{fault}, number {first}: {not_started}"
+                said = str(not_started)
+            assert "Traceback" not in said, f"{fault}, number {first}: {said}"
         callers.nothing_is_lost()
