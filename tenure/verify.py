@@ -25,7 +25,7 @@ from tenure.store.decision_digest import DecisionDigests
 from tenure.store.evidence import UnreadableError, exported_rows, stored_rows
 from tenure.store.folding import BrokenChainError, by_tenant
 from tenure.store.masters import MasterKey
-from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, last_signed
+from tenure.store.signed_head import HeadRefusedError, HeadSigner, SignedHead, does_not_extend, last_signed
 from tenure.store.sqlite import SqliteLog
 
 
@@ -246,9 +246,22 @@ def _sign(found: Findings, log: SqliteLog, settings: KeySettings) -> None:
     try:
         found.head = signer.sign(log).note
     except HeadRefusedError as error:
-        found.problems.append(str(error))
+        found.problems += filter(None, (_why_refused(found.walk, signer, settings.log_path, str(error)),))
     finally:
         signer.close()
+
+
+def _why_refused(walk: Walk, signer: HeadSigner, path: Path, why: str) -> str:
+    # whoever serves may have gone on and signed while this was reading its snapshot: that head is held to the log as it
+    # is now
+    try:
+        last = signer.last()
+    except UntrustedStoreError as error:
+        return str(error)
+    if last.position <= walk.position:
+        return why
+    with _snapshot(path) as now:
+        return does_not_extend(now, last.position, last.hash) or does_not_extend(now, walk.position, walk.hash)
 
 
 def _master(settings: KeySettings) -> MasterKey | None:

@@ -16,6 +16,7 @@ from support.house import House
 
 NTH = int(os.environ.get("TENURE_TORTURE_NTH", "0"))
 WHEN = [(n, count) for n in range(1, NTH + 1) for count in (FOR_EVER, 1)] or [(1, FOR_EVER), (5, 1)]
+AT_THE_START = [(n, FOR_EVER) for n in range(1, NTH + 1)] + [(1, 1), (5, 1)] if NTH else [(5, FOR_EVER), (1, 1)]
 FILES = {"log": "events.db", "decisions": "decisions.db", "keys": "keys.db", "all": ""}
 FAULTS = {
     "fsync EIO": (Calls.SYNC, errno.EIO),
@@ -81,7 +82,7 @@ def test_the_nth_call_fails_at_the_start(fault: str, faults: Faults, tmp_path: P
     with faults.started(), House(_folder(tmp_path)) as house:
         callers = Callers(house)
         callers.write()
-        for first, count in WHEN:
+        for first, count in AT_THE_START:
             house.service.stop()
             said = ""
             try:
@@ -90,4 +91,5 @@ def test_the_nth_call_fails_at_the_start(fault: str, faults: Faults, tmp_path: P
             except RuntimeError as not_started:
                 said = str(not_started)
             assert "Traceback" not in said, f"{fault}, number {first}: {said}"
+            assert "damaged" not in said, f"{fault}, number {first}: {said}"
         callers.nothing_is_lost()

@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from support.callers import Callers
-from support.faults import skip
 from support.house import House
 
 TMPFS_BYTES = 8 * 1024 * 1024
@@ -41,7 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_BYTES},mode=0700", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        skip("no small disk can be mounted here: a full one is not tried")
+        pytest.skip("no small disk can be mounted here: a full one is not tried")
     try:
         yield disk
     finally:
@@ -129,4 +128,5 @@ def test_a_start_on_a_full_disk(small_disk: Path) -> None:
             except RuntimeError as not_started:
                 said = str(not_started)
         assert "Traceback" not in said
+        assert "damaged" not in said
         callers.nothing_is_lost()
