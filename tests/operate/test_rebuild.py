@@ -85,7 +85,9 @@ def test_a_rebuild_under_load_is_identical_and_disturbs_nobody(busy: House) -> N
 
 
 def test_a_wrong_projection_is_replaced_under_load(busy: House) -> None:
-    """A spoilt row is named with its field and both values, exit status 1; workers' statements survive the swap."""
+    """A spoilt row is named with its field and both values, exit status 1; workers' statements survive the swap; the
+    service starts anew on the swapped table.
+    """
     victim, others = busy.installed(), [busy.installed() for _ in range(3)]
     before = indexes(busy.folder)
     traffic = Traffic(others)
@@ -107,6 +109,8 @@ def test_a_wrong_projection_is_replaced_under_load(busy: House) -> None:
     assert told(busy.folder, busy.settings, "log", "verify")["ok"]
     (event,) = (event for event in busy.events("") if event.type == "operator.rebuilt")
     assert event.position == found["position"]
+    busy.restart()
+    assert busy.page(victim).status_code == 200
 
 
 @pytest.mark.parametrize(
