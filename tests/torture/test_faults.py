@@ -16,7 +16,7 @@ from support.house import House
 
 NTH = int(os.environ.get("TENURE_TORTURE_NTH", "0"))
 WHEN = [(n, count) for n in range(1, NTH + 1) for count in (FOR_EVER, 1)] or [(1, FOR_EVER), (5, 1)]
-AT_THE_START = [(n, FOR_EVER) for n in range(1, NTH + 1)] + [(1, 1), (5, 1)] if NTH else [(5, FOR_EVER), (1, 1)]
+AT_THE_START = [(n, FOR_EVER) for n in range(1, NTH + 1)] + [(1, 1), (5, 1)] if NTH else [(5, FOR_EVER)]
 FILES = {"log": "events.db", "decisions": "decisions.db", "keys": "keys.db", "all": ""}
 FAULTS = {
     "fsync EIO": (Calls.SYNC, errno.EIO),
@@ -29,8 +29,6 @@ ALL = [(fault, file) for fault in FAULTS for file in FILES if file == "all" or f
 FEW = [
     ("fsync EIO", "log"),
     ("write ENOSPC", "all"),
-    ("write EIO", "decisions"),
-    ("fsync EIO", "keys"),
     ("open EIO", "all"),
 ]
 

@@ -92,7 +92,8 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     slowest = max(notes.starts)
     print(
         f"seed {seed}: {CYCLES} kills, {len(notes.ok)} acknowledged, {len(notes.refused)} refused, "
-        f"{len(notes.unknown)} unknown, {len(notes.unknown & there)} of them there; start-up at most {slowest:.2f} s, first {first:.2f} s"
+        f"{len(notes.unknown)} unknown, {len(notes.unknown & there)} of them there; "
+        f"start-up at most {slowest:.2f} s, the very first {first:.2f} s"
     )
     assert len(notes.ok) >= CYCLES * CALLS, f"seed {seed}"
     assert not notes.ok - there, f"seed {seed}: acknowledged and lost"

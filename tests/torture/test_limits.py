@@ -106,7 +106,7 @@ def test_the_disk_is_full(small_disk: Path) -> None:
     with House(small_disk / "house") as house:
         callers = Callers(house)
         with filled(small_disk):
-            callers.some(60)
+            callers.some(24)
         assert set(callers.told.writes) <= {204, 503}
         assert 503 in callers.told.writes
         assert set(callers.told.checks) <= {200, 503}
