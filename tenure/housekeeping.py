@@ -10,28 +10,26 @@ Which worker: whoever holds the lock on a file beside the log; the system frees 
 """
 
 import asyncio
-import fcntl
-import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import structlog
 
 from tenure import operators
 from tenure.alarms import Alarms
-from tenure.domain.events import OPERATOR, OPERATORS, Operated
+from tenure.counting import DECISIONS, last_count
 from tenure.forgetting import clear, due, due_before, forget, reapply
+from tenure.lease import Lease
 from tenure.posting import Poster
 from tenure.projections.clock import ClockWatch
 from tenure.projections.security_context import SecurityContextProjector
 from tenure.settings import Settings, holds_head
-from tenure.store.decision_digest import DecisionDigests, Span
+from tenure.store.decision_digest import DecisionDigests
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.files import replace
 from tenure.store.keyring import KeyRing
@@ -44,7 +42,6 @@ DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
 SETTLED_S = 60.0  # a call is answered, and its decision stored, well within this
 POST_S = 10.0
-DECISIONS = "decisions"
 ERASED_AT_ONCE = 100
 
 log = structlog.get_logger()
@@ -52,25 +49,6 @@ log = structlog.get_logger()
 
 class ImplausibleClockError(Exception):
     """The clock may have jumped: nobody is due by it."""
-
-
-class Lease:
-    """The lock on a file, held by at most one process."""
-
-    def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-
-    def take(self) -> bool:
-        """Whether this process holds it now."""
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Frees it."""
-        os.close(self._handle)
 
 
 class Housekeeping:
@@ -226,29 +204,6 @@ async def _posted(url: str, note: str, within: float) -> int:
     ):
         answer.close()
         return answer.status
-
-
-def span_of(particulars: dict[str, Any]) -> Span:
-    """The span that an `operator.decisions` event speaks of."""
-    given = {**particulars, "columns": tuple(particulars["columns"])}
-    return Span(**{name: given[name] for name in Span.__dataclass_fields__})
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A span, and when (Unix seconds) it was counted."""
-
-    span: Span
-    at: float
-
-
-def last_count(events: SqliteLog) -> Counted | None:
-    """What the last `operator.decisions` event says."""
-    found = None
-    for event in events.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS):
-        if isinstance(event.data, Operated):
-            found = Counted(span_of(event.data.particulars), datetime.fromisoformat(event.recorded_at).timestamp())
-    return found
 
 
 def write_head(path: Path, note: str) -> None:

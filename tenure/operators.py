@@ -33,7 +33,7 @@ def note(log: SqliteLog, app_key: str, what: str, **particulars: Any) -> Event:
     OursError if the stream does not hold still.
     """
     if not app_key:
-        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (see docs/reference/settings.md)")
+        raise SettingsError("TENURE_APP_KEY: is required while the log is empty (what serve has there)")
     by, origin = who()
     draft = Draft(OPERATOR + what, {"kind": "operator"}, Operated(by, origin, particulars))
     for _ in range(ATTEMPTS):

@@ -21,7 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tenure.domain.events import OPERATORS
-from tenure.housekeeping import Lease
+from tenure.lease import Lease
 from tenure.projections.fold import Folded, Mismatch, Place, contexts, difference, fold_stream, mismatches
 from tenure.projections.security_context import schema, to_row
 from tenure.store.folding import BrokenChainError, bounds, by_tenant, gapless, of_tenant

@@ -270,13 +270,42 @@ def _check_url(url: str) -> None:
 
 
 def load(kind: type[StoreSettings]) -> StoreSettings:
-    """Settings of a kind, or SettingsError with one line."""
+    """Settings of a kind, or SettingsError with one line that names all that are wrong or missing."""
     try:
         return kind()
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = "TENURE_" + str(first["loc"][0] if first["loc"] else "INSTALLED_PATH").upper()
-        what = "is required" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{name}: {what} (see docs/reference/settings.md)") from None
+        problems = [
+            _told(first["loc"], first["type"], first["msg"])
+            for first in error.errors(include_input=False, include_url=False)
+        ]
     except ValueError as error:
         raise SettingsError(f"TENURE settings: {type(error).__name__}") from None
+    raise SettingsError("; ".join(dict.fromkeys(problems)))
+
+
+def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = "TENURE_" + str(where[0] if where else "INSTALLED_PATH").upper()
+    return f"{name}: {'is required' if kind == 'missing' else message.removeprefix('Value error, ')}"
+
+
+def load_whole() -> Settings:
+    """What `serve` needs, or SettingsError with one line that names all that is wrong, the master key too."""
+    try:
+        found = load(Settings)
+    except SettingsError as error:
+        raise SettingsError("; ".join((str(error), *_master_problem()))) from None
+    assert isinstance(found, Settings)  # noqa: S101 (for the type checker)
+    return found
+
+
+def _master_problem() -> list[str]:
+    try:
+        keys = load(KeySettings)
+    except SettingsError:
+        return []  # among those that were found
+    assert isinstance(keys, KeySettings)  # noqa: S101 (for the type checker)
+    try:
+        keys.master()
+    except SettingsError as error:
+        return [str(error)]
+    return []

@@ -12,10 +12,10 @@ from pathlib import Path
 import orjson
 from pysqlite3 import DatabaseError
 
+from tenure.counting import DECISIONS, span_of
 from tenure.domain.chain import GENESIS, Walk, follow
 from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
 from tenure.domain.events import OPERATOR, OPERATORS, Event, Operated
-from tenure.housekeeping import DECISIONS, span_of
 from tenure.projections.fold import Folded
 from tenure.projections.fsck import differences
 from tenure.projections.security_context import schema

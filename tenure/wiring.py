@@ -36,12 +36,13 @@ from tenure.domain.ports import Append, AppendResult
 from tenure.forgetting import clear, destroy_again, reapply, unkeyed
 from tenure.housekeeping import Housekeeping
 from tenure.lost import check_nothing_was_lost
+from tenure.opening import open_vault, open_writer
 from tenure.operators import note
 from tenure.projections import tenants
 from tenure.projections.archive import Archive
 from tenure.projections.clock import ClockWatch
-from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, schema
-from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
+from tenure.projections.security_context import SecurityContexts, schema
+from tenure.settings import Settings, SettingsError
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import DecisionLane, SqliteDecisions, open_decisions
 from tenure.store.install_keys import SqliteInstallKeys, VouchedKeys
@@ -110,11 +111,6 @@ def _lost(settings: Settings, found: Sequence[str]) -> str:
     )
 
 
-def open_vault(settings: KeySettings, *, admit: bool = False) -> Vault:
-    """The vault beside the log. `admit`: the master key is taken as the first one if there is none yet."""
-    return Vault(settings.beside("keys"), settings.master(), admit=admit)
-
-
 def started(settings: Settings) -> None:
     """Appends `operator.started`: version, the settings that decide, and their digest. Once a start, no worker's."""
     log = open_writer(settings)
@@ -134,11 +130,6 @@ def retention(settings: Settings) -> Retention:
 
 def _nearly_full(used: int, quota: int) -> None:
     log.warning("the decision log is nearly full", used_bytes=used, quota_bytes=quota, setting="DECISIONS_MB")
-
-
-def open_writer(settings: StoreSettings) -> SqliteLog:
-    """The log to append to, with the projections that every append keeps."""
-    return SqliteLog(settings.log_path, [SecurityContextProjector()])
 
 
 class _House:

@@ -40,7 +40,8 @@ ROUTES = {
     ("live", ERASED): ("M540 180 V275 H746", 650, 268),
     (ERASED, "live"): ("M750 312 H450 V184", 600, 304),
 }
-COLUMNS = (Standing.UNKNOWN, Standing.LIVE, Standing.UNINSTALLED)
+WIDTH = 1120
+LEFTS = (330, 525, 720, 915)
 
 
 def after(history: tuple[EventType, ...]) -> Tenant | None:
@@ -56,6 +57,11 @@ def after(history: tuple[EventType, ...]) -> Tenant | None:
 def name_of(tenant: Tenant | None) -> str:
     """The state's name in the picture."""
     return ERASED if tenant is not None and tenant.erased_at else str(standing(tenant))
+
+
+def columns() -> list[Standing]:
+    """For each state of the picture, the column of the decision table that it is in."""
+    return [standing(after(history)) for history in HISTORIES.values()]
 
 
 def arrows() -> dict[tuple[str, str], list[str]]:
@@ -76,7 +82,7 @@ def picture() -> str:
     """The SVG: the states and what leads from one to the other, then the whole table."""
     heights = [_height(callback, proof) for callback in Callback for proof in Proof]
     canvas = Canvas(
-        980,
+        WIDTH,
         404 + sum(heights) + 40,
         "The lifecycle of a tenant",
         "States: unknown, live, uninstalled, erased; the events that lead from one to another; then, for each callback,"
@@ -98,21 +104,20 @@ def picture() -> str:
 
 def _table(canvas: Canvas, top: int) -> None:
     canvas.text(30, top, "What each call comes to", "title")
-    lefts = (370, 570, 770)
-    for left, where in zip(lefts, COLUMNS, strict=True):
-        canvas.text(left, top + 32, where.value, "title")
+    for left, state in zip(LEFTS, HISTORIES, strict=True):
+        canvas.text(left, top + 32, state, "title")
     canvas.text(30, top + 32, "callback and its proof", "small")
     y = top + 44
     for callback in Callback:
-        canvas.rule(30, y, 920)
+        canvas.rule(30, y, WIDTH - 60)
         for number, proof in enumerate(Proof):
             if number == 0:
                 canvas.text(30, y + 20, callback.value, "title")
             canvas.text(150, y + 20, PROOFS[proof], "small")
-            for left, where in zip(lefts, COLUMNS, strict=True):
+            for left, where in zip(LEFTS, columns(), strict=True):
                 _cell(canvas, left, y + 20, callback, proof, where)
             y += _height(callback, proof)
-    canvas.rule(30, y, 920)
+    canvas.rule(30, y, WIDTH - 60)
     canvas.text(
         30, y + 24, f"Drawn from the {len(TABLE)} rows of domain/lifecycle.py. “legacy”: LEGACY_INSTALL is on.", "small"
     )
@@ -133,5 +138,7 @@ def _words(callback: Callback, proof: Proof, where: Standing, legacy: bool) -> t
 
 
 def _height(callback: Callback, proof: Proof) -> int:
-    differs = any(look_up(callback, proof, where, True) != look_up(callback, proof, where, False) for where in COLUMNS)
+    differs = any(
+        look_up(callback, proof, where, True) != look_up(callback, proof, where, False) for where in columns()
+    )
     return 48 if differs else 29

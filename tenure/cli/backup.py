@@ -9,9 +9,9 @@ from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of, undone
 from tenure.domain.chain import Walk
+from tenure.opening import open_writer
 from tenure.settings import OperatorSettings
 from tenure.store.backup import copy_log
-from tenure.wiring import open_writer
 
 
 def backup(

@@ -21,12 +21,12 @@ from tenure.forgetting import (
     forget,
     reapply,
 )
+from tenure.opening import open_writer
 from tenure.projections.clock import ClockWatch
 from tenure.projections.security_context import SecurityContexts
 from tenure.settings import OperatorSettings
 from tenure.store.keyring import KeyRing
 from tenure.store.sqlite import SqliteLog
-from tenure.wiring import open_writer
 
 COMPLETE = (
     "its secrets and personal fields, in this log and in every backup and export of it; gone from its decisions: "

@@ -10,11 +10,11 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.opening import open_writer
 from tenure.settings import OperatorSettings, master_in
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import MasterKey, new_master_key, write_master_key
 from tenure.store.rotation import Rotation
-from tenure.wiring import open_writer
 
 keys_app = typer.Typer(no_args_is_help=True, help="The master key. Example: tenure keys create master.key")
 

@@ -9,12 +9,12 @@ from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.checkpoint import Verifier
+from tenure.opening import open_writer
 from tenure.projections.security_context import schema
 from tenure.settings import KeySettings, OperatorSettings
 from tenure.store.signed_head import HeadSigner, last_signed
 from tenure.store.sqlite import open_log
 from tenure.verify import Findings, verify_export, verify_live
-from tenure.wiring import open_writer
 
 log_app = typer.Typer(no_args_is_help=True, help="Proof that the log is what it was. Example: tenure log verify")
 

@@ -21,6 +21,7 @@ from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
 from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored_at
+from tenure.opening import open_vault
 from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
 from tenure.projections.security_context import SecurityContextProjector, schema
@@ -28,7 +29,6 @@ from tenure.settings import KeySettings, StoreSettings
 from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.tokens import SCOPES, ApiTokens
-from tenure.wiring import open_vault
 
 tokens_app = typer.Typer(no_args_is_help=True, help="API tokens. Example: tenure tokens create backend --scope sign")
 

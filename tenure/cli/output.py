@@ -16,12 +16,14 @@ from pysqlite3 import DatabaseError
 from tenure.cli.blame import blame
 from tenure.domain.questions import stored_time
 from tenure.domain.refusals import OursError
-from tenure.settings import SettingsError, StoreSettings, load
+from tenure.settings import Settings, SettingsError, StoreSettings, load, load_whole
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.files import write_new
 from tenure.store.sqlite import SqliteLog
 
 S = TypeVar("S", bound=StoreSettings)
+# for whoever has the wheel alone, the command; it also tells what a setting widens
+WHERE = "(tenure doctor looks at all settings; they are described in docs/reference/settings.md of Tenure's source)"
 
 
 def fail(message: str, status: int) -> typer.Exit:
@@ -31,11 +33,11 @@ def fail(message: str, status: int) -> typer.Exit:
 
 
 def settings_of(kind: type[S]) -> S:
-    """Settings, or exit 2 with the line that names the variable."""
+    """Settings, or exit 2 with the line that names the variables."""
     try:
-        found = load(kind)
+        found = load_whole() if kind is Settings else load(kind)
     except SettingsError as error:
-        raise fail(str(error), 2) from None
+        raise fail(f"{error} {WHERE}", 2) from None
     assert isinstance(found, kind)  # noqa: S101 (for the type checker: load returns what it was given)
     return found
 

@@ -9,12 +9,12 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, progress, settings_of
+from tenure.opening import open_writer
 from tenure.rebuild import Compared, Rebuilt, UnderWayError
 from tenure.rebuild import rebuild as rebuilt
 from tenure.settings import StoreSettings
 from tenure.store.folding import BrokenChainError
 from tenure.store.sqlite import SqliteLog
-from tenure.wiring import open_writer
 
 
 def rebuild(as_json: Json = False) -> None:

@@ -9,10 +9,10 @@ from tenure import operators
 from tenure.cli.audit import Json, TenantName, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.questions import MAX_POSITION
+from tenure.opening import open_vault, open_writer
 from tenure.reinstating import NotReinstatedError
 from tenure.reinstating import reinstate as put_in_force
 from tenure.settings import KeySettings
-from tenure.wiring import open_vault, open_writer
 
 
 def reinstate(

@@ -1,4 +1,7 @@
-"""`tenure serve`: binds both listeners, then runs one server, or one in each of several workers."""
+"""`tenure serve`: binds both listeners, then runs one server, or one in each of several workers.
+
+The service's own libraries are imported within the command: no other one needs them, and they take the longest.
+"""
 
 import os
 import socket
@@ -6,15 +9,9 @@ from typing import Annotated
 
 import structlog
 import typer
-import uvicorn
-from uvicorn.supervisors import Multiprocess
 
-from tenure import logs, wiring, worker
-from tenure.api.edge import server_settings
 from tenure.cli.output import fail, guarded, settings_of
 from tenure.settings import Settings
-
-log = structlog.get_logger()
 
 
 def serve(
@@ -27,6 +24,8 @@ def serve(
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
 ) -> None:
     """The service. Settings come from TENURE_… variables. Example: tenure serve --port 8000 --workers 2"""
+    from tenure import logs, serving, wiring  # noqa: PLC0415 (see above)
+
     logs.configure()
     settings = settings_of(Settings)
     with guarded():
@@ -43,13 +42,9 @@ def serve(
         raise fail("the two listeners need two ports", 2)
     with guarded():
         wiring.started(settings)
-    log.info("serving", public=_name(public), internal=_name(internal), workers=workers, base_url=settings.base_url)
-    config = uvicorn.Config("tenure.worker:application", factory=True, workers=workers, **server_settings())
-    if workers == 1:
-        uvicorn.Server(config).run(sockets=[public, internal])
-    else:
-        os.environ[worker.PARENT] = str(os.getpid())
-        Multiprocess(config, sockets=[public, internal]).run()
+    names = {"public": _name(public), "internal": _name(internal)}
+    structlog.get_logger().info("serving", **names, workers=workers, base_url=settings.base_url)
+    serving.run([public, internal], workers)
 
 
 def _bind(host: str, port: int, option: str) -> socket.socket:

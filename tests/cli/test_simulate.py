@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from support.commands import Ran, free_port, run
+from support.commands import Ran, ended, free_port, run
 from support.house import APP_KEY, BASE_URL, House
 from tenure.cli.simulate import Forgery
 from tenure.simulator.keyhost import KeyHost
@@ -230,12 +230,15 @@ def test_load_counts_what_came_back(drive: Drive) -> None:
     assert drive.simulate("load", "--rate", "20", "--seconds", "0.5", "--call", "installed", "--sites", "2").status == 0
 
 
-def test_load_without_an_upstream_says_what_is_missing(tmp_path: Path) -> None:
-    """Webhooks that are 404 for want of an upstream are counted as refused, with the setting to set."""
+def test_no_upstream_is_told_with_the_setting_to_set(tmp_path: Path) -> None:
+    """Webhooks that are 404 for want of an upstream are counted as refused; `story --all` says it once, up front."""
     drive = Drive(tmp_path, UPSTREAM_URL="")
     with drive.house:
         ran = drive.simulate("load", "--sites", "1", "--rate", "10", "--seconds", "0.5", "--json")
         one = drive.simulate("webhook", "acme", folder=drive.folder) if drive.simulate("install", "acme") else None
+        every = drive.simulate("story", "--all")
+    assert (every.status, every.out) == (1, "")
+    assert every.err.count("TENURE_UPSTREAM_URL") == 1
     assert (ran.status, ran.rows[0]["statuses"]) == (1, {"404": 5})
     assert "TENURE_UPSTREAM_URL" in ran.err
     assert one is not None
@@ -246,20 +249,20 @@ def test_the_key_host_of_its_own_serves_and_ends(drive: Drive, tmp_path: Path) -
     """`simulate keys` publishes the key, takes webhooks, serves the actions beside it and ends on Ctrl-C."""
     port = free_port()
     command = [sys.executable, "-m", "tenure", "simulate", "keys", "--key-port", str(port)]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with ended(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == (
             f"The key host is http://127.0.0.1:{port}. For the service, beside its own settings:\n"
         )
         key = State(tmp_path / STATE_FILE).key
         url = f"http://127.0.0.1:{port}"
-        assert httpx.get(f"{url}/{key.kid}", trust_env=False).content == key.public_pem(key.kid)
-        assert httpx.get(f"{url}/other", trust_env=False).status_code == 404
-        assert httpx.post(f"{url}/webhooks", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/{key.kid}", trust_env=False, timeout=30).content == key.public_pem(key.kid)
+        assert httpx.get(f"{url}/other", trust_env=False, timeout=30).status_code == 404
+        assert httpx.post(f"{url}/webhooks", trust_env=False, timeout=30).status_code == 200
         beside = run(tmp_path, "simulate", "install", "acme", "--url", BASE_URL, "--connect", drive.house.url,
                      "--key-port", str(port), "--app-key", APP_KEY)  # fmt: skip
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
         told = process.stdout.read()
     assert beside.status == 1  # the driven service asks another key host
     assert "as the key host: GET /other: 404" in told

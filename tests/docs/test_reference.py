@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from making.__main__ import DOCS, MADE
-from making.lifecycle import BOXES, ROUTES, arrows
+from making.lifecycle import BOXES, HISTORIES, ROUTES, arrows, columns, picture
 from support.pages import ROOT
 from support.screens import SCREENS
 from tenure.domain.events import OPERATOR, Cause, Data, Event, EventType
 from tenure.domain.refusals import REASONS, Reason
+from tenure.domain.tenant import Standing
 from tenure.projections import svg
 
 EVENTS = (DOCS / "reference" / "events.md").read_text()
@@ -115,6 +116,13 @@ def test_the_picture_has_every_way_of_the_table() -> None:
     """Each state and each arrow that the table and the events give is drawn, and no other."""
     assert set(arrows()) == set(ROUTES)
     assert {state for pair in arrows() for state in pair} == set(BOXES)
+
+
+def test_the_table_under_the_picture_has_a_column_for_each_state() -> None:
+    """Every state that is drawn stands at the head of a column, an erased tenant's being that of an unknown one."""
+    drawn = re.findall(r'<text class="title"[^>]*>(\w+)</text>', picture().partition("What each call comes to")[2])
+    assert drawn[: len(BOXES)] == list(HISTORIES) == list(BOXES)
+    assert dict(zip(HISTORIES, columns(), strict=True))["erased"] is Standing.UNKNOWN
 
 
 @pytest.mark.parametrize("make", [make for name, make in MADE.items() if name.endswith(".svg")])

@@ -13,7 +13,7 @@ from support.command import tenure
 from support.house import House
 from tenure.alarms import Alarms
 from tenure.domain.alarms import Alarm
-from tenure.housekeeping import Lease
+from tenure.lease import Lease
 from tenure.posting import Poster, body_of
 from tenure.settings import Settings
 from tenure.simulator.attacker import Attacker

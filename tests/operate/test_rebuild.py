@@ -12,7 +12,7 @@ from support.command import told
 from support.commands import run
 from support.house import House
 from support.store_support import make_log, rehash, rows_of, write_rows
-from tenure.housekeeping import Lease
+from tenure.lease import Lease
 from tenure.rebuild import compare, touched
 from tenure.simulator.site import Site
 from tenure.store.sqlite import SqliteLog

@@ -2,8 +2,9 @@
 
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import chdir
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """The process, which does not outlive the block: a case that fails in it would else wait for its end for ever."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from support.house import House
+from tenure.opening import open_writer
 from tenure.settings import StoreSettings
 from tenure.store.masters import from_text
 from tenure.store.sqlite import SqliteLog
 from tenure.store.vault import Vault
-from tenure.wiring import open_writer
 
 
 def readable(folder: Path, text: bytes) -> list[str]:
