@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 WHEEL_VENV := .venv-wheel
 BENCH_VENV := .venv-bench
+AUDIT_VENV := .venv-audit
+AUDIT_LOCK := tests/audit/requirements-audit.lock
 BENCH_LOCK := benchmarks/requirements-bench.lock
 PEERS := benchmarks/peers
 BENCH ?=
@@ -15,7 +17,7 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test traefik format check bench torture docs pictures screenshots reference tutorial lock clean
+.PHONY: help setup demo test traefik format check audit sbom bench torture docs pictures screenshots reference tutorial lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +45,14 @@ check: setup $(WHEEL_VENV)/.stamp ## format, lint and types, then the tests on t
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --force-reinstall dist/tenure-*.whl
 	$(WHEEL_VENV)/bin/pytest -n auto --no-header
 
+audit: $(AUDIT_VENV)/.stamp ## bandit over the rooms, and the serving lock against known vulnerabilities
+	$(AUDIT_VENV)/bin/python tests/audit/run.py
+
+sbom: $(AUDIT_VENV)/.stamp ## list what a release serves with (CycloneDX) in dist/, from the lock
+	mkdir -p dist
+	$(AUDIT_VENV)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+		--validate --of JSON -o dist/tenure.cdx.json
+
 docs: pictures reference ## build the docs into site/, with every link checked
 	$(VENV)/bin/properdocs build -q --strict -f properdocs.yml
 	@echo "open site/index.html"
@@ -62,16 +72,17 @@ reference: setup ## write the pages that are made from the commands
 bench: $(BENCH_VENV)/.stamp $(PEERS)/node_modules/.stamp ## measure against the peers, 25 minutes (BENCH=--quick: 4)
 	PYTHONPATH=benchmarks $(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
 
-torture: setup ## attacks and kill -9 at their full size, one table, up to 15 minutes (quick versions are in make test)
+torture: setup ## attacks, kill -9 and faults at their full size, one table, up to 30 minutes (quick versions are in make test)
 	$(VENV)/bin/python tests/torture/run.py
 
 lock: setup ## write all locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
 	$(UV_COMPILE) pyproject.toml benchmarks/requirements-bench.in --constraint $(LOCK) -o $(BENCH_LOCK) >/dev/null
+	$(UV_COMPILE) tests/audit/requirements-audit.in -o $(AUDIT_LOCK) >/dev/null
 
 clean: ## remove what was built and installed here; events.db and its like stay
-	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) $(PEERS)/node_modules build dist site .proxies *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) $(BENCH_VENV) $(AUDIT_VENV) $(PEERS)/node_modules build dist site .proxies *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp: $(LOCK) pyproject.toml
@@ -83,6 +94,11 @@ $(VENV)/.stamp: $(LOCK) pyproject.toml
 $(WHEEL_VENV)/.stamp: $(LOCK)
 	$(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	touch $@
+
+$(AUDIT_VENV)/.stamp: $(AUDIT_LOCK)
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $(AUDIT_LOCK)
 	touch $@
 
 .proxies/.stamp: tests/proxies/traefik.lock | $(VENV)/.stamp

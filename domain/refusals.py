@@ -88,7 +88,7 @@ REASONS: dict[Reason, Entry] = {
     ),
     Reason.BODY_INCOMPLETE: Entry(
         Step.SIZE,
-        "The body did not arrive in time, or the caller hung up.",
+        "The body did not arrive in time or broke off (a broken chunk is answered 400), or the caller hung up.",
         "Look at the way between the sender and here.",
     ),
     Reason.TOKEN_TOO_LARGE: Entry(

@@ -50,7 +50,7 @@ class Redactor:
             data = replace(data, by=LEFT_OUT, origin=LEFT_OUT, why="")
         else:
             data = Operated(LEFT_OUT, LEFT_OUT, _particulars(event, data.particulars))
-        return replace(event, data=data, token_fingerprint="")
+        return replace(event, data=data, token_fingerprint="")  # nosec B106 # left out, no password
 
     def call(self, call: Decision) -> Decision:
         """The call of this tenant: its account and any other tenant it named are marks, its addresses are gone."""

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404 # each call is looked at
 import sys
 import threading
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Service:
         environment = clean | {f"TENURE_{name}": value for name, value in settings.items()}
         self.lines: list[dict[str, Any]] = []
         self.output = ""
-        self._process = subprocess.Popen(  # noqa: S603 (our own command)
+        self._process = subprocess.Popen(  # noqa: S603 # nosec B603 # our own command
             [sys.executable, "-m", "tenure", "serve", "--port", str(port), "--internal-port", "0", *arguments],
             cwd=folder,
             env=environment,
@@ -49,6 +49,11 @@ class Service:
                 self.lines.append(found)
                 self._serving.set()
         self._serving.set()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     def kill(self) -> None:
         """kill -9, workers too."""

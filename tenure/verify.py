@@ -25,7 +25,7 @@ from tenure.store.decision_digest import DecisionDigests, Span
 from tenure.store.evidence import UnreadableError, exported_rows
 from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
-from tenure.store.signed_head import HeadRefusedError, SignedHead, last_signed, said
+from tenure.store.signed_head import HeadRefusedError, SignedHead, does_not_extend, last_signed, said
 from tenure.stores import Log, damage, database_errors, log_of, schema_problems, sentence_of
 
 
@@ -248,8 +248,23 @@ def _say(found: Findings, log: Log, settings: KeySettings) -> None:
         return
     try:
         found.head = said(settings.beside("keys"), master, log)
-    except (UntrustedStoreError, HeadRefusedError) as error:
+    except HeadRefusedError as error:
+        found.problems += filter(None, (_why_refused(found.walk, settings, str(error)),))
+    except UntrustedStoreError as error:
         found.problems.append(str(error))
+
+
+def _why_refused(walk: Walk, settings: KeySettings, why: str) -> str:
+    # whoever serves may have gone on and signed while this was reading its snapshot: that head is held to the log as it
+    # is now
+    try:
+        last = last_signed(settings.beside("keys"))
+    except UntrustedStoreError as error:
+        return str(error)
+    if last is None or last.position <= walk.position:
+        return why
+    with _snapshot(settings) as now:
+        return does_not_extend(now, last.position, last.hash) or does_not_extend(now, walk.position, walk.hash)
 
 
 def _master(settings: KeySettings) -> MasterKey | None:

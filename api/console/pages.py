@@ -135,7 +135,7 @@ def tenant(archive: Archive, asked: Asked) -> Answer:
     life = timeline(case)
     return asked.page(
         "tenant.html", "tenants", now=now, position=position, then=then and tenant_fields(then), life=life,
-        svg=Markup(picture(life, links=_link)),  # noqa: S704 (the picture escapes its own text)
+        svg=Markup(picture(life, links=_link)),  # noqa: S704 # nosec B704 # the picture escapes its own text
         siblings=case.siblings, diagnosis=diagnose(recent), calls=case.calls[:-26:-1],
         history=[event_fields(event) for event in reversed(case.history)],
         asked_since=question.text("since") or "", asked_until=question.text("until") or "",

@@ -20,7 +20,7 @@ _REMEDY = {
 
 
 def blame(error: Exception, settings: StoreSettings) -> tuple[str, int]:
-    """A sentence that names the file, and the exit status: 1 busy, 2 not ours to read, 3 not sound."""
+    """A sentence that names the file, and the exit status: 1 busy or the disk, 2 not ours to read, 3 not sound."""
     if not isinstance(error, DatabaseError):
         said = sentence_of(error)
         if isinstance(error, damage()):
@@ -34,6 +34,10 @@ def blame(error: Exception, settings: StoreSettings) -> tuple[str, int]:
     if "unable to open" in text or "readonly" in text or "authorization" in text:
         named = _those(_closed(path) for path in there.values())
         return f"{named} may not be read or written by this account ({text}); run as the account the service has", 2
+    if "disk I/O error" in text or "is full" in text:
+        # no word of damage: a backup put back onto such a disk helps nobody
+        where = settings.log_path.absolute().parent
+        return f"the disk below {where} cannot be read or written ({text}); look at it and its room, then try again", 1
     for name, path in there.items():
         wrong = _wrong(path, _HOLDS[name])
         if wrong:

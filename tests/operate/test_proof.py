@@ -14,7 +14,7 @@ import pysqlite3
 import pytest
 
 from support.store_support import APP, NAMES, foreign, make_log, rehash, rows_of, write_export, write_rows
-from tenure.domain.chain import walk
+from tenure.domain.chain import follow, walk
 from tenure.domain.checkpoint import Verifier, read, verify
 from tenure.operators import note
 from tenure.projections.security_context import current, schema
@@ -25,7 +25,7 @@ from tenure.store.evidence import MAX_LINE, stored_rows
 from tenure.store.masters import GivenMaster
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, last_signed
 from tenure.store.sqlite import SqliteLog, open_log
-from tenure.verify import Findings, verify_export, verify_live
+from tenure.verify import Findings, _say, _snapshot, verify_export, verify_live
 
 MASTER_TEXT = base64.b64encode(b"m" * 32).decode()
 MASTER = GivenMaster(b"m" * 32)
@@ -231,6 +231,23 @@ def test_a_rolled_back_log_is_found_and_no_head_signed(copy: Path) -> None:
     assert found.walk.bad == 2001
     with pytest.raises(HeadRefusedError):
         sign(copy)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_log_that_goes_on_meanwhile_holds(copy: Path, cut: bool) -> None:
+    """A head signed while a verification reads is no missing event; if the log is cut behind it then, it is one."""
+    verified = Findings(app_key=APP)
+    with _snapshot(settings(copy)) as before:
+        follow(verified.walk, stored_rows(before.connection), set())
+        make_log(copy / "longer.db", 3005)
+        rows = rows_of(copy / "longer.db")
+        write_rows(copy / "events.db", rows)
+        sign(copy)
+        if cut:
+            write_rows(copy / "events.db", rows[:-2])
+        _say(verified, before, settings(copy))
+    assert verified.ok is not cut
+    assert cut == any("ends at position 3003" in problem for problem in verified.problems)
 
 
 def test_a_backup_put_back_is_named_at_its_end(copy: Path, large: Path) -> None:

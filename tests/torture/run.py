@@ -11,6 +11,8 @@ from typing import Final
 PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("attacks", "a request each, every oracle after it", "tests/attacks", {}),
     ("kill -9", "100 kills under 4 writers", "tests/torture/test_kills.py", {"TENURE_TORTURE_CYCLES": "100"}),
+    ("faults", "call n = 1…20 fails, 5 kinds, 4 files", "tests/torture/test_faults.py", {"TENURE_TORTURE_NTH": "20"}),
+    ("limits", "file size, descriptors, full disk", "tests/torture/test_limits.py", {}),
 )
 BOUND_S: Final = 900
 _COUNT: Final = re.compile(r"(\d+) passed")
@@ -18,7 +20,7 @@ _COUNT: Final = re.compile(r"(\d+) passed")
 
 def _run(tests: str, more: dict[str, str]) -> tuple[int, str]:
     """The exit status of a part's tests, and what they said; a part that takes too long is bad."""
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-rfP", "-p", "no:cacheprovider", tests]
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-rfsP", "-p", "no:cacheprovider", tests]
     try:
         ran = subprocess.run(
             command, env=os.environ | more, capture_output=True, text=True, check=False, timeout=BOUND_S
@@ -39,7 +41,7 @@ def main() -> int:
         took = time.monotonic() - began
         outcome = "bad" if status else "good"
         print(f"{part:<9} {what:<40} {found[1] if found else '0':>6} {outcome:<8} {took:>8.1f}", flush=True)
-        notes = [line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "not done"))]
+        notes = [line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "SKIPPED", "not done"))]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
     return 1 if bad else 0
