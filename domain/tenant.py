@@ -9,6 +9,7 @@
 - an erased tenant is unknown: only its bare history stays, and an `installed` after that is a first one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -87,6 +88,14 @@ def evolve(tenant: Tenant | None, event: Event) -> Tenant | None:
             return replace(tenant, enabled=True, disabled=False)
         case EventType.DISABLED if tenant.installed:
             return replace(tenant, enabled=False, disabled=True)
+    return tenant
+
+
+def fold_stream(events: Iterable[Event]) -> Tenant | None:
+    """One tenant after its events."""
+    tenant = None
+    for event in events:
+        tenant = evolve(tenant, event)
     return tenant
 
 

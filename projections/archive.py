@@ -13,7 +13,7 @@ from tenure.domain.decisions import Count, Decision, Stored, Wanted
 from tenure.domain.events import OPERATORS, Event, Operated
 from tenure.domain.ports import Transaction
 from tenure.domain.questions import EventFilter
-from tenure.domain.tenant import Tenant, evolve
+from tenure.domain.tenant import Tenant, fold_stream
 from tenure.projections import tenants
 from tenure.projections.case import CALLS, STARTED, Case
 from tenure.projections.explain import Known
@@ -137,10 +137,7 @@ class Archive:
         """The tenant as of a position (None: now)."""
         if position is None:
             return tenant
-        then = None
-        for event in self.events.stream(tenant.app_key, tenant.client_key, position):
-            then = evolve(then, event)
-        return then
+        return fold_stream(self.events.stream(tenant.app_key, tenant.client_key, position))
 
     def history(self, client_key: str) -> tuple[Event, ...]:
         """The whole stream of a client key, of the one app if the archive is of one."""

@@ -61,14 +61,6 @@ def fold(events: Iterable[Event]) -> dict[Place, Tenant]:
     return found
 
 
-def fold_stream(events: Iterable[Event]) -> Tenant | None:
-    """One tenant after its events."""
-    tenant = None
-    for event in events:
-        tenant = evolve(tenant, event)
-    return tenant
-
-
 def contexts(events: Iterable[Event], seen: Folded, limit: int | None = None) -> Iterator[tuple[Place, Tenant]]:
     """Each tenant of events that come tenant by tenant; stops behind the tenant with which `limit` is reached."""
     until = None if limit is None else seen.events + limit

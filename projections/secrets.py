@@ -14,7 +14,7 @@ from tenure.domain.decisions import Decision
 from tenure.domain.events import Event, Installed, Reinstated
 from tenure.domain.lifecycle import Proof, decide
 from tenure.domain.refusals import Reason, Refused
-from tenure.domain.tenant import Tenant, evolve
+from tenure.domain.tenant import Tenant, evolve, fold_stream
 from tenure.domain.token import Token
 
 
@@ -43,11 +43,7 @@ class Flip:
 
 def tenant_at(history: Iterable[Event], position: int) -> Tenant | None:
     """The tenant folded up to a position."""
-    tenant = None
-    for event in history:
-        if event.position <= position:
-            tenant = evolve(tenant, event)
-    return tenant
+    return fold_stream(event for event in history if event.position <= position)
 
 
 def generations(history: Iterable[Event]) -> list[Generation]:

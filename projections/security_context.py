@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tenure.domain.events import Event
 from tenure.domain.ports import EventLog, Transaction
-from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve
+from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve, fold_stream
 
 # The columns of `security_contexts`, in their order.
 NAMES = (
@@ -160,7 +160,4 @@ def put(transaction: Transaction, tenant: Tenant) -> None:
 
 def as_of(log: EventLog, app_key: str, client_key: str, position: int | None) -> Tenant | None:
     """The tenant as of a position (None: the head), folded from the log."""
-    tenant = None
-    for event in log.stream(app_key, client_key, position):
-        tenant = evolve(tenant, event)
-    return tenant
+    return fold_stream(log.stream(app_key, client_key, position))

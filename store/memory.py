@@ -10,7 +10,7 @@ from typing import Any
 from tenure.domain.chain import GENESIS, chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, Spend, Spent
-from tenure.domain.tenant import Tenant, evolve
+from tenure.domain.tenant import Tenant, fold_stream
 from tenure.store.codec import decode, encode, storable, stored_fields
 from tenure.store.sqlite import utc_now
 
@@ -128,7 +128,4 @@ class MemoryLog:
 
     async def get(self, app_key: str, client_key: str) -> Tenant | None:
         """`ports.Contexts`: folded anew at every question."""
-        tenant = None
-        for event in self.stream(app_key, client_key):
-            tenant = evolve(tenant, event)
-        return tenant
+        return fold_stream(self.stream(app_key, client_key))

@@ -22,8 +22,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tenure.domain.events import OPERATORS
+from tenure.domain.tenant import fold_stream
 from tenure.lease import Lease
-from tenure.projections.fold import Folded, Mismatch, Place, contexts, difference, fold_stream, mismatches
+from tenure.projections.fold import Folded, Mismatch, Place, contexts, difference, mismatches
 from tenure.projections.security_context import SecurityContextProjector, schema, to_row
 from tenure.store.folding import BrokenChainError, bounds, by_tenant, gapless, of_tenant
 from tenure.store.side_table import CHUNK, SideTable

@@ -11,7 +11,8 @@ from itertools import islice
 from typing import Any
 
 from tenure.domain.ports import Append
-from tenure.projections.fold import Folded, Place, contexts, fold_stream, mismatches
+from tenure.domain.tenant import fold_stream
+from tenure.projections.fold import Folded, Place, contexts, mismatches
 from tenure.projections.security_context import put
 from tenure.rebuild import Compared, Rebuilt, Say
 from tenure.settings import StoreSettings

@@ -19,7 +19,7 @@ from tenure.cli.output import plain as plain_text
 from tenure.cli.timeline import tell as tell_timeline
 from tenure.domain.decisions import Decision, Wanted
 from tenure.domain.questions import STORED
-from tenure.domain.tenant import Tenant, evolve
+from tenure.domain.tenant import fold_stream
 from tenure.projections.archive import CALLS_READ
 from tenure.projections.case import STARTED, Case
 from tenure.projections.diagnosis import diagnose
@@ -119,12 +119,9 @@ def incident_open(
 
 
 def _case(found: Unpacked) -> Case:
-    tenant: Tenant | None = None
-    for event in found.history:
-        tenant = evolve(tenant, event)
     return Case(
-        found.name, found.since, found.until, tenant, found.history, found.calls, found.last_accepted, found.siblings,
-        found.elsewhere, found.others, found.around,
+        found.name, found.since, found.until, fold_stream(found.history), found.history, found.calls,
+        found.last_accepted, found.siblings, found.elsewhere, found.others, found.around,
     )  # fmt: skip
 
 

@@ -2,61 +2,23 @@
 
 import stat
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenure.domain.decisions import Amended, Claim, Count, Decision, Entry, Facts, FailedToken, Fate, Outcome, Wanted
-from tenure.domain.times import stored_at
+from support.decided import decision, entries, ids
+from tenure.domain.decisions import Amended, Claim, Count, Entry, Facts, FailedToken, Fate, Outcome, Wanted
 from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decision_digest import DecisionDigests
 from tenure.store.decision_reads import SQL_SINCE, SQL_UNTIL, page_sql, plain_fields
 from tenure.store.decisions import WAL_BYTES, SqliteDecisions, facts_text, open_decisions
-from tenure.store.keeper import Keeper, Retention
 from tenure.store.masters import GivenMaster
 from tenure.store.vault import Vault
 from tenure.store.veil import Veil
-
-DAY = "2026-01-01T00:00:00.000000Z"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[SqliteDecisions]:
-    """An empty decision log, with the app's own veil."""
-    open_decisions(tmp_path / "decisions.db")
-    vault = Vault(tmp_path / "keys.db", GivenMaster(b"k" * 32))
-    opened = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app"))
-    yield opened
-    opened.close()
-    vault.close()
-
-
-def decision(number: int, *, at: str = DAY, **fields: Any) -> Decision:
-    """A decision whose id sorts by its number."""
-    plain = {"kind": "webhook", "verdict": "accepted", "reason": "", "client_key": "a"} | fields
-    if plain["reason"]:
-        plain["verdict"] = "refused"
-    return Decision(
-        decision=f"d{number:06}", at=at, detail="", claimed_client_key=plain.pop("claimed", "claimed"), method="POST",
-        path=plain.pop("path", "/x"), status=204, took_ms=1.5, read_position=number, **plain,
-    )  # fmt: skip
-
-
-def entries(*decisions: Decision) -> list[Entry]:
-    """The decisions on their way."""
-    return [Entry(found) for found in decisions]
-
-
-def ids(log: SqliteDecisions, wanted: Wanted | None = None, **options: Any) -> list[int]:
-    """The numbers of the decisions of a page."""
-    return [int(found.decision.decision[1:]) for found in log.page(wanted, **options)]
 
 
 def test_what_is_recorded_is_read(log: SqliteDecisions) -> None:
@@ -266,133 +228,11 @@ def test_a_claim_ends(log: SqliteDecisions) -> None:
         assert log.record([Entry(decision(2 + seconds), ("a", "i"))]) == [Claim.OURS]
 
 
-def test_a_clock_set_back_is_no_tampering(log: SqliteDecisions, tmp_path: Path) -> None:
-    """A span is of numbers: decisions of a clock set back by an hour, whose ids sort among older ones, change nothing
-    of what was counted; one deleted does, what forgetting takes does not.
-    """
-    facts = Facts(account="a-7", address="10.0.0.4", user_agent="\u00e4gent", qsh="q")
-    digests = DecisionDigests(tmp_path / "decisions.db")
-    log.record(entries(*(decision(n, facts=facts) for n in range(10, 20))))
-    first = digests.span(0, digests.last_number())
-    log.record(entries(*(decision(n, facts=facts) for n in range(5, 10))))
-    second = digests.span(first.until, digests.last_number())
-    assert (first.count, second.count) == (10, 5)
-    assert (digests.problem(first), digests.problem(second)) == ("", "")
-    assert log.forget("a") == 15
-    assert log.clean()
-    assert (digests.problem(first), digests.problem(second)) == ("", "")
-    log._execute("DELETE FROM decisions WHERE number = 3")
-    assert "9 accepted decisions" in digests.problem(first)
-    digests.close()
-
-
 def test_failed_api_tokens_are_counted_by_address(log: SqliteDecisions) -> None:
     """Failures of the last minute are counted for each address, across connections."""
     now = time.time()
     log.record([FailedToken("m", now), FailedToken("m", now - 61), FailedToken("n", now)])
     assert (log.failures("m"), log.failures("n"), log.failures("o")) == (1, 1, 0)
-
-
-def keeper(tmp_path: Path, *, days: int = 3650, quota: int = 1 << 30) -> tuple[Keeper, list[int]]:
-    """A keeper that is not running, and the alarms it raises."""
-    alarms: list[int] = []
-    return Keeper(tmp_path / "decisions.db", Retention(days, quota), lambda used, _: alarms.append(used)), alarms
-
-
-def test_old_decisions_go(log: SqliteDecisions, tmp_path: Path) -> None:
-    """Past their days decisions and their hours go; the totals stay; numbers are never given twice."""
-    log.record(entries(decision(1, at=stored_at(time.time() - 3 * 86400)), decision(2, at=stored_at(time.time()))))
-    found, _ = keeper(tmp_path, days=1)
-    found.sweep()
-    found.close()
-    assert ids(log) == [2]
-    assert log.total() == Count("", 1, 1)
-    assert sum(row["counted"] for row in log.totals()) == 2
-    assert log.page()[0].number == 2
-
-
-@pytest.mark.parametrize("quota", [1 << 30, 1])
-def test_what_retention_removed_is_no_tampering(log: SqliteDecisions, tmp_path: Path, quota: int) -> None:
-    """Retention may take every decision of a verdict, or all there are: by age, or for want of room."""
-    old = stored_at(time.time() - 3 * 86400)
-    log.record(entries(*(decision(n, at=old, reason="expired" if n % 2 else "") for n in range(1, 9))))
-    digests = DecisionDigests(tmp_path / "decisions.db")
-    span = digests.span(0, digests.last_number())
-    assert (span.accepted, span.refused) == (4, 4)
-    found, _ = keeper(tmp_path, days=1 if quota > 1 else 3650, quota=quota)
-    found.sweep()
-    found.close()
-    assert ids(log) == []
-    assert digests.problem(span) == ""
-    digests.close()
-
-
-def test_what_was_not_due_and_is_gone_shows(log: SqliteDecisions, tmp_path: Path) -> None:
-    """Refusals deleted by hand show: the oldest, all of them, those behind what retention removed; so does a note of
-    retention that goes past a decision still there, or past the last that ever was.
-    """
-    days = [-3.0, -3.0, -0.2, -0.1, -0.1]
-    log.record(entries(*(decision(n, at=stored_at(time.time() + day * 86400), reason="expired")
-                         for n, day in enumerate(days, 1))))  # fmt: skip
-    digests = DecisionDigests(tmp_path / "decisions.db")
-    first, second = digests.span(0, 2), digests.span(2, 5)
-    log._execute("DELETE FROM decisions WHERE number = 1")
-    assert "1 refused decisions" in digests.problem(first)
-    found, _ = keeper(tmp_path, days=1)
-    found.sweep()
-    found.close()
-    assert (digests.problem(first), digests.problem(second)) == ("", "")
-    log._execute("DELETE FROM decisions WHERE number IN (3, 4)")
-    assert "1 refused decisions" in digests.problem(second)
-    log._execute("UPDATE let_go SET until = 5")
-    assert "1 refused decisions" in digests.problem(second)
-    log._execute("DELETE FROM decisions")
-    log._execute("UPDATE let_go SET until = 6")
-    assert "0 refused decisions" in digests.problem(second)
-    digests.close()
-
-
-def test_a_wrong_clock_removes_nothing_that_is_young(log: SqliteDecisions, tmp_path: Path) -> None:
-    """A decision of a time before its days goes no sooner than those committed before it, one of a time to come no
-    later than those after it; by a clock that is not believed none goes for its age.
-    """
-    days = [-0.5, -30, 400, -0.2]
-    log.record(entries(*(decision(n, at=stored_at(time.time() + day * 86400)) for n, day in enumerate(days, 1))))
-    found, _ = keeper(tmp_path, days=1)
-    found.sweep()
-    assert ids(log) == [4, 3, 2, 1]
-    log._execute("UPDATE decisions SET at = ? WHERE number = 1", (stored_at(time.time() - 2 * 86400),))
-    doubting = Keeper(tmp_path / "decisions.db", Retention(1, 1 << 30), lambda *_: None, lambda: False)
-    doubting.sweep()
-    doubting.close()
-    assert ids(log) == [4, 3, 2, 1]
-    found.sweep()
-    found.close()
-    assert ids(log) == [4]
-
-
-def test_past_the_quota_refusals_go_first(
-    log: SqliteDecisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Over its bytes the log loses the oldest refusals, then the oldest of all, says so, and alarms once at 80 %."""
-    monkeypatch.setattr(room, "BURST", 1e6)
-    monkeypatch.setattr(room, "BURST_ALL", 1e6)
-    at = stored_at(time.time())
-    many = [
-        decision(n, at=at, reason="expired" if n % 2 else "", facts=Facts(user_agent="u" * 200)) for n in range(4000)
-    ]
-    log.record(entries(*many))
-    used, _ = log.size()
-    found, alarms = keeper(tmp_path, quota=int(used * 0.6))
-    found.sweep()
-    found.sweep()
-    found.close()
-    assert log.size()[0] <= used * 0.6
-    assert len(alarms) == 1
-    total, accepted = log.total(), log.total(Wanted(verdict="accepted"))
-    assert (total.counted, accepted.counted) == (4000, 2000)
-    assert total.kept == len(ids(log, limit=5000))
-    assert accepted.kept > total.kept - accepted.kept
 
 
 def test_a_reader_sees_what_is_committed(log: SqliteDecisions, tmp_path: Path) -> None:
