@@ -1,11 +1,18 @@
 """Running services for the tests over HTTP, one for each way of running that many of them share."""
 
+import contextlib
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from support.house import House
 from support.postgres import Cluster
+
+# a shell starts what runs in the background with Ctrl-C ignored, and the tests' children would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.auditor import Auditor
+from support.commands import ended
 from support.house import House
 from tenure.simulator.attacker import Attacker
 
@@ -64,10 +65,8 @@ def test_events_with_the_filters_of_http(signed: House) -> None:
 
 def test_events_are_followed(signed: House) -> None:
     """--follow prints events as they are appended, and ends when it is told to."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tenure", "events", "--follow", "--after", str(signed.head()[0]), "--json"],
-        cwd=signed.folder, stdout=subprocess.PIPE, text=True,
-    ) as child:  # fmt: skip
+    command = [sys.executable, "-m", "tenure", "events", "--follow", "--after", str(signed.head()[0]), "--json"]
+    with ended(subprocess.Popen(command, cwd=signed.folder, stdout=subprocess.PIPE, text=True)) as child:
         site = signed.installed()
         assert child.stdout is not None
         seen = [json.loads(child.stdout.readline()) for _ in range(2)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.command import tenure, told
+from support.commands import ended
 from support.house import APP_KEY, House
 from tenure.domain.decisions import Wanted
 
@@ -89,18 +90,18 @@ def test_wrong_use(house: House) -> None:
 def test_follow(house: House) -> None:
     """Following prints what was recorded after it began, once each, and ends quietly with Ctrl-C."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TENURE_")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "tenure", "decisions", "--follow", "--limit", "1", "--json"],
-        cwd=house.folder, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as running:  # fmt: skip
+    command = [sys.executable, "-m", "tenure", "decisions", "--follow", "--limit", "1", "--json"]
+    with ended(
+        subprocess.Popen(
+            command, cwd=house.folder, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
-        try:
-            first = json.loads(running.stdout.readline())
-            site = house.installed()
-            following = [json.loads(running.stdout.readline()) for _ in range(2)]
-        finally:
-            running.send_signal(signal.SIGINT)
+        first = json.loads(running.stdout.readline())
+        site = house.installed()
+        following = [json.loads(running.stdout.readline()) for _ in range(2)]
+        running.send_signal(signal.SIGINT)
         assert "Traceback" not in running.stderr.read()
         assert running.wait(10) in {0, 130}
     assert [row["kind"] for row in following] == ["installed", "enabled"]
