@@ -31,8 +31,8 @@ def internal(house: House, path: str, token: str = "") -> httpx.Response:
 
 
 def test_a_sound_log_is_verified_and_every_forgery_is_found(house: House) -> None:
-    """The chain in the database, the signed head and the projection hold; an event changed, a context forged or, for whoever kept
-    a head, a tail cut off by whoever owns the database does not pass.
+    """The chain in the database, the signed head and the projection hold; an event changed or a context forged by
+    whoever owns the database does not pass, nor, for whoever kept a head, a tail cut off.
     """
     for _ in range(3):
         house.installed()
