@@ -12,6 +12,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from tenure.domain.events import Erased, Event, EventType, Installed, Reinstated
 from tenure.domain.swift import swift
@@ -76,19 +77,19 @@ def evolve(tenant: Tenant | None, event: Event) -> Tenant | None:
         return _installed(tenant, event, event.data)
     if tenant is None:
         return None
-    tenant = replace(tenant, version=event.version, position=event.position)
     if isinstance(event.data, Erased):
         return _erased(tenant, event)
+    changed: dict[str, Any] = {"version": event.version, "position": event.position}
     if isinstance(event.data, Reinstated):
-        return _reinstated(tenant, event, event.data)
+        return replace(tenant, **changed, **_reinstated(tenant, event, event.data))
     match event.type:
         case EventType.UNINSTALLED:
-            return replace(tenant, installed=False, enabled=False, disabled=False, uninstalled_at=event.recorded_at)
+            changed |= {"installed": False, "enabled": False, "disabled": False, "uninstalled_at": event.recorded_at}
         case EventType.ENABLED if tenant.installed:
-            return replace(tenant, enabled=True, disabled=False)
+            changed |= {"enabled": True, "disabled": False}
         case EventType.DISABLED if tenant.installed:
-            return replace(tenant, enabled=False, disabled=True)
-    return tenant
+            changed |= {"enabled": False, "disabled": True}
+    return replace(tenant, **changed)
 
 
 def fold_stream(events: Iterable[Event]) -> Tenant | None:
@@ -120,11 +121,11 @@ def _erased(tenant: Tenant, event: Event) -> Tenant:
     )
 
 
-def _reinstated(tenant: Tenant, event: Event, data: Reinstated) -> Tenant:
+def _reinstated(tenant: Tenant, event: Event, data: Reinstated) -> dict[str, Secret]:
     if tenant.erased_at:
-        return tenant
+        return {}
     secret = Secret(data.secret, data.secret_fingerprint, event.version, event.position, event.recorded_at)
-    return replace(tenant, secret=secret, previous=tenant.secret)
+    return {"secret": secret, "previous": tenant.secret}
 
 
 def _installed(tenant: Tenant | None, event: Event, data: Installed) -> Tenant:
