@@ -121,7 +121,7 @@ def _erased(tenant: Tenant, event: Event) -> Tenant:
     )
 
 
-def _reinstated(tenant: Tenant, event: Event, data: Reinstated) -> dict[str, Secret]:
+def _reinstated(tenant: Tenant, event: Event, data: Reinstated) -> dict[str, Any]:
     if tenant.erased_at:
         return {}
     secret = Secret(data.secret, data.secret_fingerprint, event.version, event.position, event.recorded_at)
