@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from tenure.domain.events import Draft, Event
 from tenure.domain.tenant import Tenant
@@ -52,6 +52,20 @@ class Spent:
 AppendResult = Appended | Conflict | Spent
 
 
+class Chosen(TypedDict, total=False):
+    """Which events are read, all of them if nothing is given: `since` and `until` are stored times, both included;
+    behind the position `after`, at most `limit` (below 0: any number).
+    """
+
+    client_key: str | None
+    kind: str | None
+    since: str | None
+    until: str | None
+    kid: str | None
+    after: int
+    limit: int
+
+
 class EventLog(Protocol):
     """The append-only log. A batch is one transaction; a returned result is fsynced and in the projections."""
 
@@ -63,29 +77,9 @@ class EventLog(Protocol):
 
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]: ...
 
-    def read(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[Event]: ...
+    def read(self, **chosen: Unpack[Chosen]) -> Iterator[Event]: ...
 
-    def stored(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[dict[str, Any]]: ...
+    def stored(self, **chosen: Unpack[Chosen]) -> Iterator[dict[str, Any]]: ...
 
     def kid_tenants(self, kid: str) -> list[str]: ...
 

@@ -5,11 +5,11 @@ machines of many thousand steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from tenure.domain.chain import GENESIS, chain_hash
 from tenure.domain.events import Event
-from tenure.domain.ports import Append, Appended, AppendResult, Conflict, Spend, Spent
+from tenure.domain.ports import Append, Appended, AppendResult, Chosen, Conflict, Spend, Spent
 from tenure.domain.tenant import Tenant, fold_stream
 from tenure.store.codec import decode, encode, storable, stored_fields
 from tenure.store.sqlite import utc_now
@@ -92,18 +92,14 @@ class MemoryLog:
             if (event.app_key, event.client_key) == (app_key, client_key):
                 yield event
 
-    def read(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[Event]:
+    def read(self, **chosen: Unpack[Chosen]) -> Iterator[Event]:
         """Events oldest first, filtered; `since` and `until` as stored times, both included."""
+        return self._chosen(**chosen)
+
+    def _chosen(
+        self, *, client_key: str | None = None, kind: str | None = None, since: str | None = None,
+        until: str | None = None, kid: str | None = None, after: int = 0, limit: int = -1,
+    ) -> Iterator[Event]:  # fmt: skip
         for event in self._events[after:]:
             if limit == 0:
                 return
@@ -117,9 +113,9 @@ class MemoryLog:
                 limit -= 1
                 yield event
 
-    def stored(self, **chosen: Any) -> Iterator[dict[str, Any]]:
+    def stored(self, **chosen: Unpack[Chosen]) -> Iterator[dict[str, Any]]:
         """As `read`, each event as its stored columns."""
-        for event in self.read(**chosen):
+        for event in self._chosen(**chosen):
             yield stored_fields(self._rows[event.position - 1])
 
     def position_at(self, time: str) -> int:

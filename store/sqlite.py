@@ -17,10 +17,11 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.domain.times import stored
-from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
+from tenure.store.codec import COLUMNS, decode, encode, storable
 from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences
 from tenure.store.evidence import stored_rows
 from tenure.store.folding import by_tenant
+from tenure.store.sql_log import SqlLog
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
@@ -80,8 +81,10 @@ def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:
         database.close()
 
 
-class SqliteLog:
+class SqliteLog(SqlLog):
     """The log on one connection; one thread at a time. `clock` gives the text that is stored."""
+
+    _kid = _KID
 
     def __init__(
         self,
@@ -110,10 +113,6 @@ class SqliteLog:
     def close(self) -> None:
         """Closes the connection."""
         self._database.close()
-
-    def append(self, batch: Sequence[Append]) -> list[AppendResult]:
-        """Appends each of the batch or says why not, in one transaction; fsynced when it returns."""
-        return self.append_under_lock(lambda: batch)
 
     def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
         """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end."""
@@ -147,13 +146,6 @@ class SqliteLog:
             self._spend(request, request.spend, now)
         return Appended(self._write(request, version + 1, now) if request.draft else None)
 
-    def version(self, app_key: str, client_key: str) -> int:
-        """The version of a stream's last event; 0 if it has none."""
-        row = self._execute(
-            "SELECT max(version) FROM events WHERE app_key = ? AND client_key = ?", (app_key, client_key)
-        ).fetchone()
-        return int(row[0] or 0)
-
     def _spend(self, request: Append, spend: Spend, now: str) -> None:
         self._execute(
             "INSERT INTO spent_tokens VALUES (?, ?, ?, ?, ?, ?)",
@@ -182,23 +174,6 @@ class SqliteLog:
             projector.apply(self._database.conn, event)
         return event
 
-    def spent(self, fingerprint: str) -> Spend | None:
-        """What the spent list says of a token."""
-        row = self._execute(
-            "SELECT fingerprint, body_digest, outcome FROM spent_tokens WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
-        return Spend(*row) if row else None
-
-    def head(self) -> tuple[int, str]:
-        """Position and hash of the last event; (0, GENESIS) of an empty log."""
-        position, digest = self._execute("SELECT position, hash FROM log_head WHERE id = 1").fetchone()
-        return position, digest
-
-    def hash_at(self, position: int) -> str | None:
-        """The hash of the event at a position; None if there is none."""
-        row = self._execute("SELECT hash FROM events WHERE position = ?", (position,)).fetchone()
-        return row[0] if row else None
-
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""
         sql = f"SELECT {_ALL} FROM events WHERE app_key = ? AND client_key = ?"
@@ -208,45 +183,12 @@ class SqliteLog:
             parameters.append(until)
         return map(decode, self._execute(sql + " ORDER BY version", parameters))
 
-    def read(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[Event]:
-        """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
-        return map(decode, self._rows(client_key, kind, since, until, kid, after, limit))
-
-    def stored(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[dict[str, Any]]:
-        """As `read`, each event as its stored columns and nothing but them, so that its hash can be made again."""
-        return map(stored_fields, self._rows(client_key, kind, since, until, kid, after, limit))
-
-    def _rows(
-        self, client_key: str | None, kind: str | None, since: str | None, until: str | None, kid: str | None,
-        after: int, limit: int,
+    def _chosen(
+        self, *, client_key: str | None = None, kind: str | None = None, since: str | None = None,
+        until: str | None = None, kid: str | None = None, after: int = 0, limit: int = -1,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         sql, parameters = event_query(client_key, kind, since, until, kid)
         return iter(self._execute(sql, (after, *parameters, limit)))
-
-    def kid_tenants(self, kid: str) -> list[str]:
-        """The client keys of every tenant that an event proved by this install key belongs to."""
-        sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
-        return [row[0] for row in self._execute(sql, (kid,))]
 
     def by_tenant(self) -> Iterator[Event]:
         """Every event tenant by tenant, each held to the chain, without proof and changes. `folding.by_tenant`."""

@@ -19,15 +19,15 @@ from psycopg.pq import TransactionStatus
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
-from tenure.store.codec import COLUMNS, decode, encode, storable, stored_fields
+from tenure.store.codec import COLUMNS, decode, encode, storable
 from tenure.store.connection import refuse_other
 from tenure.store.postgres.folding import by_tenant
 from tenure.store.postgres.migrations import migrate, schema_problems
 from tenure.store.postgres.session import Session
+from tenure.store.sql_log import SqlLog
 from tenure.store.sqlite import utc_now
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
-_SPENT = "SELECT fingerprint, body_digest, outcome FROM spent_tokens WHERE fingerprint = ?"
 # read after the lock is held, by a statement of its own: its snapshot has all that was committed before
 _BEGIN = b"BEGIN; SELECT position, hash FROM log_head WHERE id = 1 FOR UPDATE"
 _PAGE = 1000
@@ -130,8 +130,10 @@ class _Batch:
         return decode(self.events[-1])
 
 
-class PostgresLog:
+class PostgresLog(SqlLog):
     """The log on one connection; one thread at a time. `clock` gives the text that is stored."""
+
+    _kid = _KID
 
     def __init__(
         self,
@@ -156,10 +158,6 @@ class PostgresLog:
     def close(self) -> None:
         """Closes the connection."""
         self.session.close()
-
-    def append(self, batch: Sequence[Append]) -> list[AppendResult]:
-        """Appends each of the batch or says why not, in one transaction; flushed when it returns."""
-        return self.append_under_lock(lambda: batch)
 
     def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
         """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end.
@@ -197,65 +195,16 @@ class PostgresLog:
             sql = _writing(len(state.events), len(state.spending))
             self._execute(sql, tuple(chain.from_iterable((*state.spending, *state.events))))
 
-    def version(self, app_key: str, client_key: str) -> int:
-        """The version of a stream's last event; 0 if it has none."""
-        row = self._execute(
-            "SELECT max(version) FROM events WHERE app_key = ? AND client_key = ?", (app_key, client_key)
-        ).fetchone()
-        return int(row[0] or 0)
-
-    def spent(self, fingerprint: str) -> Spend | None:
-        """What the spent list says of a token."""
-        row = self._execute(_SPENT, (fingerprint,)).fetchone()
-        return Spend(*row) if row else None
-
-    def head(self) -> tuple[int, str]:
-        """Position and hash of the last event; (0, GENESIS) of an empty log."""
-        position, digest = self._execute("SELECT position, hash FROM log_head WHERE id = 1").fetchone()
-        return position, digest
-
-    def hash_at(self, position: int) -> str | None:
-        """The hash of the event at a position; None if there is none."""
-        row = self._execute("SELECT hash FROM events WHERE position = ?", (position,)).fetchone()
-        return row[0] if row else None
-
-    def kid_tenants(self, kid: str) -> list[str]:
-        """The client keys of every tenant that an event proved by this install key belongs to."""
-        sql = f"SELECT DISTINCT client_key FROM events WHERE {_KID} = ? ORDER BY client_key"
-        return [row[0] for row in self._execute(sql, (kid,))]
-
     def stream(self, app_key: str, client_key: str, until: int | None = None) -> Iterator[Event]:
         """The events of a tenant in their order, up to a position."""
         given = {"app_key = ?": app_key, "client_key = ?": client_key, "position <= ?": until}
         return map(decode, self._rows(_without_none(given), 0, -1))
 
-    def read(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[Event]:
-        """Events oldest first, filtered; `since` and `until` as stored times, both included; each by an index."""
-        return map(decode, self._rows(_given(client_key, kind, since, until, kid), after, limit))
-
-    def stored(
-        self,
-        *,
-        client_key: str | None = None,
-        kind: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        kid: str | None = None,
-        after: int = 0,
-        limit: int = -1,
-    ) -> Iterator[dict[str, Any]]:
-        """As `read`, each event as its stored columns and nothing but them, so that its hash can be made again."""
-        return map(stored_fields, self._rows(_given(client_key, kind, since, until, kid), after, limit))
+    def _chosen(
+        self, *, client_key: str | None = None, kind: str | None = None, since: str | None = None,
+        until: str | None = None, kid: str | None = None, after: int = 0, limit: int = -1,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        return self._rows(_given(client_key, kind, since, until, kid), after, limit)
 
     def _rows(self, given: dict[str, Any], after: int, limit: int) -> Iterator[tuple[Any, ...]]:
         # by pages: a client holds a whole result in memory, and the log may be long
