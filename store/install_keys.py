@@ -10,8 +10,8 @@ from asyncio import to_thread
 from pathlib import Path
 from typing import Protocol
 
+from tenure.store.clock import utc_now
 from tenure.store.connection import connect
-from tenure.store.sqlite import utc_now
 from tenure.store.vault import Vault
 
 OWN = " install keys"  # no client key can be this

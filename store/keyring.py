@@ -20,9 +20,9 @@ from typing import Any
 from pysqlite3 import OperationalError
 from sqlite_utils import Database
 
+from tenure.store.clock import utc_now
 from tenure.store.connection import BUSY_TIMEOUT_MS, UntrustedStoreError, check_permissions, connect, migrate
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
-from tenure.store.sqlite import utc_now
 
 CLEAN_DEADLINE_S = 10.0
 CLEAN_WAIT_MS = 100  # a checkpoint that waits for a reader holds the write lock: others get their turn in between

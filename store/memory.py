@@ -11,8 +11,8 @@ from tenure.domain.chain import GENESIS, chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Chosen, Conflict, Spend, Spent
 from tenure.domain.tenant import Tenant, fold_stream
+from tenure.store.clock import utc_now
 from tenure.store.codec import decode, encode, storable, stored_fields
-from tenure.store.sqlite import utc_now
 
 
 class MemoryLog:

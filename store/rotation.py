@@ -7,10 +7,10 @@ its wraps are destroyed, and it opens nothing any more. The log is not touched.
 
 from collections.abc import Callable
 
+from tenure.store.clock import utc_now
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing, box_context, check_master, wrap_context
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, new_deposit_box
-from tenure.store.sqlite import utc_now
 
 BATCH = 500
 

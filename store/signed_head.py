@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tenure.domain.chain import GENESIS
 from tenure.domain.checkpoint import Checkpoint, Verifier, sign, verify
+from tenure.store.clock import utc_now
 from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import MasterKey
-from tenure.store.sqlite import utc_now
 
 
 class Heads(Protocol):

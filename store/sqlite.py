@@ -7,7 +7,6 @@ the same transaction. The database itself refuses UPDATE, DELETE and INSERT OR R
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sqlite_utils import Database
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
-from tenure.domain.times import stored
+from tenure.store.clock import utc_now
 from tenure.store.codec import COLUMNS, decode, encode, storable
 from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences
 from tenure.store.evidence import stored_rows
@@ -63,11 +62,6 @@ def event_query(
             sql += f" AND {clause}"
             parameters.append(value)
     return f"{sql} ORDER BY position LIMIT ?", parameters
-
-
-def utc_now() -> str:
-    """The time as it is stored: UTC, microseconds, of one width so that text order is time order."""
-    return stored(datetime.now(UTC))
 
 
 def open_log(path: Path, projections: Sequence[tuple[str, str]] = ()) -> None:

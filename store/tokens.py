@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tenure.domain.times import stored
+from tenure.store.clock import utc_now
 from tenure.store.keyring import open_keys
-from tenure.store.sqlite import utc_now
 
 LOGIN_CODE_MINUTES = 10
 SCOPES = ("audit", "replay", "operate", "sign")

@@ -11,10 +11,11 @@ from kit.traffic import APP_KEY, KID, Known, install_key_pem
 from tenure.domain.events import Cause, Changed, Draft, EventType, Installed
 from tenure.domain.ports import Append
 from tenure.projections.security_context import SecurityContextProjector, schema
+from tenure.store.clock import utc_now
 from tenure.store.connection import connect
 from tenure.store.decisions import open_decisions
 from tenure.store.masters import from_text
-from tenure.store.sqlite import SqliteLog, open_log, utc_now
+from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.vault import Vault
 
 MASTER = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="

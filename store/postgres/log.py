@@ -19,13 +19,13 @@ from psycopg.pq import TransactionStatus
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
+from tenure.store.clock import utc_now
 from tenure.store.codec import COLUMNS, decode, encode, storable
 from tenure.store.connection import refuse_other
 from tenure.store.postgres.folding import by_tenant
 from tenure.store.postgres.migrations import migrate, schema_problems
 from tenure.store.postgres.session import Session
 from tenure.store.sql_log import SqlLog
-from tenure.store.sqlite import utc_now
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 # read after the lock is held, by a statement of its own: its snapshot has all that was committed before

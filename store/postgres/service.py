@@ -14,10 +14,10 @@ from typing import Any, Generic, TypeVar, cast
 from tenure.domain.ports import Append, AppendResult, InlineProjector, Spend, Transaction
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
+from tenure.store.clock import utc_now
 from tenure.store.lane import Lane
 from tenure.store.postgres.log import PostgresLog
 from tenure.store.postgres.session import Session
-from tenure.store.sqlite import utc_now
 
 BOUND_S = 1.7
 T = TypeVar("T")

@@ -9,8 +9,9 @@ from tenure.domain.decisions import Decision, Entry, Facts
 from tenure.domain.events import Cause, Changed, Draft, EventType, Installed, Operated, Switched
 from tenure.domain.ports import Append
 from tenure.projections.security_context import SecurityContextProjector
+from tenure.store.clock import utc_now
 from tenure.store.decisions import SqliteDecisions
-from tenure.store.sqlite import SqliteLog, utc_now
+from tenure.store.sqlite import SqliteLog
 
 MARKUP = "\"'></title></style></textarea></bdi><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 STRANGE = "\u202eturned\u2066 {{7*7}} ${7*7} javascript:window.hacked=1 ]]> --> &lt; Z" + "\u0334\u0353" * 40

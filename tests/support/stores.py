@@ -14,10 +14,11 @@ from tenure.domain.events import Draft
 from tenure.domain.ports import EventLog, InlineProjector
 from tenure.domain.tenant import Tenant
 from tenure.projections.security_context import SecurityContextProjector, current, schema
+from tenure.store.clock import utc_now
 from tenure.store.codec import COLUMNS, encode
 from tenure.store.memory import MemoryLog
 from tenure.store.postgres import log as postgres
-from tenure.store.sqlite import SqliteLog, open_log, utc_now
+from tenure.store.sqlite import SqliteLog, open_log
 from tenure.stores import Log
 
 Clock = Callable[[], str]

@@ -19,7 +19,7 @@ from tenure.domain.events import Cause, Changed, Draft, Event, EventType, Instal
 from tenure.domain.ports import Append, Appended, Conflict, EventLog, Spend, Spent
 from tenure.projections import tenants
 from tenure.projections.security_context import as_of, schema
-from tenure.store.sqlite import utc_now
+from tenure.store.clock import utc_now
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
