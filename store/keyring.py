@@ -11,7 +11,7 @@ itself, written in the transaction that destroys and gone when it is done: whoev
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,21 +221,23 @@ class KeyRing:
         self.execute("DELETE FROM data_keys WHERE key_id = ?", (key_id,))
         self.must_clean()
 
-    def sweep(self, before: str, unused: Callable[[str, str], bool]) -> list[str]:
-        """Destroys tenants' keys made before a stored time that are `unused`, by app key and client key, and whose
-        tenant has no mark: the client keys. Call `clean` after it.
+    def sweep(self, before: str, used: Collection[str], unused: Callable[[str, str], bool]) -> list[str]:
+        """Destroys tenants' keys made before a stored time that are not among the `used` ids, that are `unused`, by app
+        key and client key, and whose tenant has no mark: the client keys. Call `clean` after it.
         """
+        found: list[str] = []
         with self.transaction():
-            rows = self.execute(
-                "SELECT key_id, app_key, client_key FROM data_keys AS made WHERE purpose = 'tenant' AND created_at < ? "
-                "AND client_key NOT LIKE ' %' AND NOT EXISTS (SELECT 1 FROM erasures "
-                "WHERE app_key = made.app_key AND client_key = made.client_key)",
-                (before,),
-            ).fetchall()
-            found = [(key_id, client_key) for key_id, app_key, client_key in rows if unused(app_key, client_key)]
-            for key_id, _ in found:
-                self._remove(key_id)
-        return [client_key for _, client_key in found]
+            for key_id in sorted(self.key_ids().difference(used)):
+                row = self.execute(
+                    "SELECT app_key, client_key FROM data_keys AS made WHERE key_id = ? AND purpose = 'tenant' "
+                    "AND created_at < ? AND client_key NOT LIKE ' %' AND NOT EXISTS (SELECT 1 FROM erasures "
+                    "WHERE app_key = made.app_key AND client_key = made.client_key)",
+                    (key_id, before),
+                ).fetchone()
+                if row is not None and unused(*row):
+                    self._remove(key_id)
+                    found.append(row[1])
+        return found
 
     def erasures(self, after: int = 0) -> list[Erasure]:
         """The marks, oldest first, from a number on."""

@@ -13,10 +13,12 @@ import structlog
 
 from tenure.domain.times import stored
 from tenure.lease import Lease
+from tenure.projections import tenants
 from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import does_not_extend, last_signed
+from tenure.store.vault import key_id_of
 from tenure.stores import Log
 
 SPARED = timedelta(hours=1)
@@ -30,7 +32,9 @@ def sweep(settings: StoreSettings, events: Log, ring: KeyRing) -> list[str]:
     try:
         if not lease.take() or not _whole(settings, events):
             return []
-        found = ring.sweep(stored(datetime.now(UTC) - SPARED), lambda *tenant: not events.version(*tenant))
+        # one read of all contexts, so that only the few keys without one cost a question each
+        used = {key_id_of(sealed) for _, sealed in tenants.sealed_secrets(events.connection)}
+        found = ring.sweep(stored(datetime.now(UTC) - SPARED), used, lambda *tenant: not events.version(*tenant))
     finally:
         lease.close()
     for client_key in found:
