@@ -1,6 +1,5 @@
 """The append-only log in a SQLite file: what the file refuses, whose it is, and two processes on it."""
 
-import hashlib
 import multiprocessing
 import os
 import stat
@@ -13,6 +12,7 @@ import pytest
 
 from support.append_worker import append_many
 from support.domain_support import APP, install, request
+from support.stores import whole_chain
 from tenure.domain.chain import GENESIS
 from tenure.domain.events import Event, EventType
 from tenure.domain.ports import Append, Appended, Spend
@@ -56,20 +56,10 @@ def appended(log: SqliteLog, asked: Append) -> Event:
 def assert_chain_is_whole(path: Path, events: int) -> None:
     """Recomputes positions, versions and hashes from the stored columns alone."""
     connection = foreign(path)
-    previous, versions = GENESIS, dict[tuple[str, str], int]()
     rows = connection.execute(f"SELECT {COLUMNS}, hash FROM events ORDER BY position").fetchall()
-    for number, row in enumerate(rows, 1):
-        assert row[0] == number
-        versions[row[3], row[4]] = versions.get((row[3], row[4]), 0) + 1
-        assert row[1] == versions[row[3], row[4]]
-        text = b""
-        for piece in (previous, *row[:-1]):
-            raw = str(piece).encode()
-            text += str(len(raw)).encode() + b":" + raw + b","
-        assert row[-1] == hashlib.sha256(text).hexdigest()
-        previous = row[-1]
-    assert len(rows) == events
-    assert connection.execute("SELECT position, hash FROM log_head").fetchall() == [(events, previous)]
+    count, last = whole_chain(rows)
+    assert count == events
+    assert connection.execute("SELECT position, hash FROM log_head").fetchall() == [(events, last)]
     connection.close()
 
 

@@ -1,5 +1,6 @@
 """The three stores behind one face, for the contract suite: memory, SQLite, PostgreSQL."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,11 +90,7 @@ class OnDisk:
 
     async def context(self, app_key: str, client_key: str) -> Tenant | None:
         """The tenant as the projection has it."""
-        log = SqliteLog(self.path, read_only=True)
-        try:
-            return current(log.connection, app_key, client_key)
-        finally:
-            log.close()
+        return _projected(SqliteLog(self.path, read_only=True), app_key, client_key)
 
     def close(self) -> None:
         """Closes what was opened."""
@@ -130,11 +127,7 @@ class InPostgres:
 
     async def context(self, app_key: str, client_key: str) -> Tenant | None:
         """The tenant as the projection has it."""
-        log = postgres.PostgresLog(self.url, read_only=True)
-        try:
-            return current(log.connection, app_key, client_key)
-        finally:
-            log.close()
+        return _projected(postgres.PostgresLog(self.url, read_only=True), app_key, client_key)
 
     def close(self) -> None:
         """Closes what was opened."""
@@ -143,6 +136,11 @@ class InPostgres:
 
 
 Store = InMemory | OnDisk | InPostgres
+
+
+def _projected(log: SqliteLog | postgres.PostgresLog, app_key: str, client_key: str) -> Tenant | None:
+    with contextlib.closing(log):
+        return current(log.connection, app_key, client_key)
 
 
 def whole_chain(rows: Sequence[tuple[Any, ...]]) -> tuple[int, str]:
