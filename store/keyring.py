@@ -284,6 +284,10 @@ class KeyRing:
         row = self.execute("SELECT times FROM uncleaned").fetchone()
         return row[0] if row else None
 
+    def cleaned(self) -> bool:
+        """Whether no byte of what was deleted is left, now that it was tried again if any was; see `clean`."""
+        return not self.unclean() or self.clean()
+
     def clean(self) -> bool:
         """Rewrites the file and cuts its WAL to nothing, so that no deleted byte is left; False if others were in the
         way for too long: it stays noted, and has to be done again. Nobody waits for it longer than CLEAN_WAIT_MS.

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
+
 from tenure.domain.events import Draft, Erased, EventType
 from tenure.domain.ports import Append, Appended
 from tenure.domain.refusals import OursError, Reason
@@ -154,6 +156,14 @@ def destroy_again(log: Log, ring: KeyRing) -> list[str]:
         if data.key_id in known:
             found.append(event.client_key)
     return found
+
+
+def overwrite(ring: KeyRing) -> None:
+    """Tries again to overwrite what is left of destroyed keys; a line in the log if it has to wait."""
+    if not ring.cleaned():
+        structlog.get_logger().warning(
+            "destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute"
+        )
 
 
 def due_before(days: int, now: datetime | None = None) -> str:

@@ -23,7 +23,7 @@ import structlog
 from tenure import operators
 from tenure.alarms import Alarms
 from tenure.counting import DECISIONS, last_count
-from tenure.forgetting import clear, due, due_before, forget, reapply
+from tenure.forgetting import clear, due, due_before, forget, overwrite, reapply
 from tenure.lease import Lease
 from tenure.posting import Poster
 from tenure.projections.clock import ClockWatch
@@ -132,8 +132,7 @@ class Housekeeping:
         # once more of whoever was erased by hand meanwhile: a decision may have been under way
         if clear(self._decisions, self._ring, self._cleared):
             self._cleared = self._last_mark
-        if self._ring.unclean() and not self._ring.clean():
-            log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
+        overwrite(self._ring)
 
     def _erase(self) -> None:
         days = self._settings.erase_after_days

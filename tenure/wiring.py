@@ -29,7 +29,7 @@ from tenure.api.signing import Access, Signing
 from tenure.api.webhooks import Webhooks
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
-from tenure.forgetting import clear, destroy_again, reapply, unkeyed
+from tenure.forgetting import clear, destroy_again, overwrite, reapply, unkeyed
 from tenure.house import House, retention
 from tenure.lost import check_nothing_was_lost
 from tenure.opening import open_vault, open_writer
@@ -75,8 +75,7 @@ def _reconcile(events: Log, ring: KeyRing) -> None:
     for client_key in destroy_again(events, ring):
         log.warning("the key of an erased tenant was back: destroyed again", client_key=client_key)
     reapply(events, ring)
-    if ring.unclean() and not ring.clean():
-        log.warning("destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute")
+    overwrite(ring)
 
 
 def _check_keys_are_there(settings: Settings) -> None:

@@ -73,7 +73,7 @@ def erase(
             before = due_before(settings.erase_after_days) if all_due else ""
             found = _forget(log, ring, chosen, why, installed_too, before)
             # also what an earlier command left behind
-            clean = not ring.unclean() or ring.clean()
+            clean = ring.cleaned()
             bare = clear_now(settings.beside("decisions"), _forgotten(log, chosen))
         except OursError as error:
             raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None

@@ -109,7 +109,7 @@ def keys_retire(as_json: Json = False) -> None:
     with guarded(), _key_store(settings) as ring:
         left = ring.unclean()
         retired = Rotation(ring).retire(lambda former: _note(settings, "keys_retired", master_id=former))
-        clean = not ring.unclean() or ring.clean()
+        clean = ring.cleaned()
     if not clean:
         raise fail("the old wraps are deleted but not yet overwritten, others hold keys.db; run it again", 1)
     if retired is None and not left:
