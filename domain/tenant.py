@@ -10,12 +10,12 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from tenure.domain.events import Erased, Event, EventType, Installed, Reinstated
-from tenure.domain.swift import swift
+from tenure.domain.swift import altering, swift
 
 
 class Standing(StrEnum):
@@ -59,8 +59,8 @@ class Tenant:
     erased_at: str = ""
 
 
-# an `installed` is what folds are mostly made of
-_tenant, _secret = swift(Tenant), swift(Secret)
+# folds are made of these
+_tenant, _secret, _altered = swift(Tenant), swift(Secret), altering(Tenant)
 NO_SECRET = Secret("", "", 0, 0, "")
 
 
@@ -81,7 +81,7 @@ def evolve(tenant: Tenant | None, event: Event) -> Tenant | None:
         return _erased(tenant, event)
     changed: dict[str, Any] = {"version": event.version, "position": event.position}
     if isinstance(event.data, Reinstated):
-        return replace(tenant, **changed, **_reinstated(tenant, event, event.data))
+        return _altered(tenant, **changed, **_reinstated(tenant, event, event.data))
     match event.type:
         case EventType.UNINSTALLED:
             changed |= {"installed": False, "enabled": False, "disabled": False, "uninstalled_at": event.recorded_at}
@@ -89,7 +89,7 @@ def evolve(tenant: Tenant | None, event: Event) -> Tenant | None:
             changed |= {"enabled": True, "disabled": False}
         case EventType.DISABLED if tenant.installed:
             changed |= {"enabled": False, "disabled": True}
-    return replace(tenant, **changed)
+    return _altered(tenant, **changed)
 
 
 def fold_stream(events: Iterable[Event]) -> Tenant | None:

@@ -295,9 +295,10 @@ def test_an_export_with_json_members_is_read_alike(large: Path, tmp_path: Path) 
 def test_a_hundred_thousand_events_take_seconds(tmp_path: Path) -> None:
     """100,000 events are verified, projections and all, in under 5 s of processor time."""
     make_log(tmp_path / "events.db", 100_000, tenants=1000)
-    began = time.process_time()
+    # this thread's alone: key hosts of other tests live in this process, too
+    began = time.thread_time()
     found = check(tmp_path)
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
     assert (found.ok, found.walk.events) == (True, 100_000)
 
 
