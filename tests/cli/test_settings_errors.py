@@ -30,7 +30,7 @@ def test_what_is_wrong_is_told_beside_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_setting_wrong_for_the_store_too_is_told_once(tmp_path: Path) -> None:
     """A setting that both kinds of settings have is not told twice."""
-    line = tenure(tmp_path, {**USUAL, "DATABASE_URL": "postgres://db"}, "serve", status=2).stderr
+    line = tenure(tmp_path, {**USUAL, "DATABASE_URL": "mysql://db"}, "serve", status=2).stderr
     assert line.count("TENURE_DATABASE_URL") == 1
 
 
