@@ -23,7 +23,7 @@ INWARD = {
 DOMAIN_MAY_IMPORT = frozenset({
     "__future__", "base64", "binascii", "collections", "cryptography", "dataclasses",
         "datetime", "enum",
-    "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "jwt", "orjson", "re",
+    "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "jwt", "operator", "orjson", "re",
     "struct", "tenure.domain", "types", "typing", "urllib.parse",
 })
 # fmt: on
