@@ -21,14 +21,13 @@ def swift(cls: type[T]) -> Callable[..., T]:
             spec[one.name] = one.default
         elif one.default_factory is not MISSING:
             spec[one.name] = field(default_factory=one.default_factory)
-    twin: Any = dataclass(slots=True)(type(f"{cls.__name__}Twin", (), spec))
 
-    def make(*args: Any, **named: Any) -> T:
-        made: Any = twin(*args, **named)
+    def become(made: Any) -> None:
         made.__class__ = cls
-        return made  # type: ignore[no-any-return]
 
-    return make
+    spec["__post_init__"] = become
+    twin: Any = dataclass(slots=True)(type(f"{cls.__name__}Twin", (), spec))
+    return twin  # type: ignore[no-any-return]
 
 
 def altering(cls: type[T]) -> Callable[..., T]:

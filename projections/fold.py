@@ -4,7 +4,7 @@ projections and by their rebuilding alike, with the `evolve` that live traffic u
 Both sides come in the order of tenants and are walked side by side, so that one tenant is held at a time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +80,12 @@ def contexts(events: Iterable[Event], seen: Folded, limit: int | None = None) ->
         yield (app_key, client_key), tenant
 
 
-def mismatches(live: Iterable[Row], folded: Iterable[tuple[Place, Tenant]]) -> Iterator[Mismatch]:
-    """Where the rows and the fold, both in the order of tenants, are not the same."""
+def mismatches(
+    live: Iterable[Row], folded: Iterable[tuple[Place, Tenant]], end: Callable[[], Place | None] = lambda: None
+) -> Iterator[Mismatch]:
+    """Where the rows and the fold, both in the order of tenants, are not the same. `end`, asked when the fold is done:
+    the tenant behind whom rows are none of its business.
+    """
     rows = iter(live)
     row = next(rows, None)
     for place, tenant in folded:
@@ -95,7 +99,8 @@ def mismatches(live: Iterable[Row], folded: Iterable[tuple[Place, Tenant]]) -> I
         if found is not None:
             yield found
         row = next(rows, None)
-    while row is not None:
+    last = end()
+    while row is not None and (last is None or (row[0], row[1]) <= last):
         yield Mismatch(row[0], row[1], "", "a row", None)
         row = next(rows, None)
 
@@ -108,7 +113,7 @@ def difference(row: Row | None, tenant: Tenant | None) -> Mismatch | None:
         app_key, client_key = row[:2] if row else (tenant.app_key, tenant.client_key) if tenant else ("", "")
         return Mismatch(app_key, client_key, "", "a row" if row else None, "a tenant" if tenant else None)
     expected = to_row(tenant)
-    if expected == tuple(row):
+    if expected == row:
         return None
     name, is_live, is_folded = next(
         (name, a, b) for name, a, b in zip(NAMES, row, expected, strict=True) if a != b

@@ -8,6 +8,7 @@ only shown (proof, changes) is not decoded; what is read of an event is what `co
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, fields
 from typing import Any
 
 import orjson
@@ -20,11 +21,11 @@ from tenure.store.codec import COLUMNS, data_of
 
 Place = tuple[str, str]
 
-_NETSTRINGS = " || ".join(f"length(CAST(e.{name} AS BLOB)) || ':' || e.{name} || ','" for name in COLUMNS)
+_NETSTRINGS = ", ".join(f"octet_length(e.{name}), ':', e.{name}, ','" for name in COLUMNS)
 _FIELDS = ", ".join(f"e.{name}" for name in ("position", "version", "type", "app_key", "client_key", "recorded_at"))
 _SELECT = (
-    # the hash before the first event is the genesis; a hash that is not there makes no text, and no event holds
-    f"SELECT CAST('64:' || CASE e.position WHEN 1 THEN '{GENESIS}' ELSE p.hash END || ',' || {_NETSTRINGS} AS BLOB), "
+    # the hash before the first event is the genesis; one that is not there makes a text of no event
+    f"SELECT CAST(concat('64:', CASE e.position WHEN 1 THEN '{GENESIS}' ELSE p.hash END, ',', {_NETSTRINGS}) AS BLOB), "
     f"e.hash, {_FIELDS}, CAST(e.data AS BLOB) FROM events e LEFT JOIN events p ON p.position = e.position - 1"
 )
 _ORDER = "ORDER BY e.app_key, e.client_key, e.version"
@@ -32,7 +33,8 @@ _event = swift(Event)
 _installed = swift(Installed)
 _SWITCHED = Switched()
 _SWITCHES = frozenset((EventType.UNINSTALLED.value, EventType.ENABLED.value, EventType.DISABLED.value))
-_INSTALLED = frozenset(Installed.__dataclass_fields__)
+_INSTALLED = {one.name: None if one.default is MISSING else one.default for one in fields(Installed)}
+_ALWAYS = {name for name, default in _INSTALLED.items() if default is None}
 
 
 class BrokenChainError(Exception):
@@ -68,7 +70,7 @@ def held_events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
         if client_key != client or app_key != app:
             before, app, client = 0, app_key, client_key
         before += 1
-        if text is None or sha(text).hexdigest() != digest or version != before:
+        if sha(text).hexdigest() != digest or version != before:
             raise BrokenChainError(position)
         yield _event(position, version, kind, app_key, client_key, at, {}, None, _data(kind, data), "", digest)
 
@@ -76,8 +78,8 @@ def held_events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
 def _data(kind: str, raw: bytes) -> Data:
     if kind == EventType.INSTALLED:
         told = orjson.loads(raw)
-        if told.keys() <= _INSTALLED:
-            return _installed(**told)
+        if _ALWAYS <= told.keys() <= _INSTALLED.keys():
+            return _installed(*(_INSTALLED | told).values())
     if kind in _SWITCHES:
         return _SWITCHED
     return data_of(kind, raw)
