@@ -4,18 +4,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 
 def tenure(
-    folder: Path, settings: Mapping[str, str], *arguments: str, status: int | None = 0, stdin: str = ""
+    folder: Path,
+    settings: Mapping[str, str],
+    *arguments: str,
+    status: int | None = 0,
+    stdin: str = "",
+    through: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command; `status` is the exit status it must have (None: any)."""
+    """Runs a command; `status` is the exit status it must have (None: any), `through` a command that starts it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TENURE_")}
     run = subprocess.run(
-        [sys.executable, "-m", "tenure", *arguments],
+        [*through, sys.executable, "-m", "tenure", *arguments],
         env=clean | {f"TENURE_{name}": value for name, value in settings.items()},
         cwd=folder,
         input=stdin,
