@@ -4,7 +4,8 @@ Stored bytes never change; a later shape of an event is read from them, never wr
 stored, so that a field added later reads as "not told" from old events.
 """
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import MISSING, fields
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ from tenure.domain.events import (
     Switched,
 )
 from tenure.domain.ports import Append
+from tenure.domain.swift import swift
 
 COLUMNS = (
     "position",
@@ -49,6 +51,12 @@ _SHAPES: dict[str, TypeAdapter[Data]] = {
     EventType.REINSTATED: TypeAdapter(Reinstated),
 }
 
+_installed = swift(Installed)
+_INSTALLED = {one.name: None if one.default is MISSING else one.default for one in fields(Installed)}
+_ALWAYS = {name for name, default in _INSTALLED.items() if default is None}
+_SWITCHES = frozenset((EventType.UNINSTALLED.value, EventType.ENABLED.value, EventType.DISABLED.value))
+_NO_MORE, _NOTHING = Switched(), frozenset(("{}", b"{}"))
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted names and no spaces."""
@@ -64,10 +72,10 @@ def storable(request: Append) -> None:
         texts += [request.draft.token_fingerprint, str(request.draft.type)]
         data = request.draft.data
         texts += [value for field in fields(data) if isinstance(value := getattr(data, field.name), str)]
-    for text in texts:
-        if "\0" in text:
-            raise ValueError("a NUL cannot be stored")
-        text.encode()  # UnicodeEncodeError is a ValueError
+    together = "".join(texts)
+    if "\0" in together:
+        raise ValueError("a NUL cannot be stored")
+    together.encode("utf-8")  # UnicodeEncodeError is a ValueError
 
 
 def encode(draft: Draft) -> tuple[str, str, str]:
@@ -79,6 +87,15 @@ def encode(draft: Draft) -> tuple[str, str, str]:
 
 def decode(row: tuple[Any, ...]) -> Event:
     """The event of a stored row (`COLUMNS`, then hash)."""
+    return _event_of(row, data_of)
+
+
+def decode_own(row: tuple[Any, ...]) -> Event:
+    """As `decode`, of a row that was made here a moment ago."""
+    return _event_of(row, data_of_own)
+
+
+def _event_of(row: tuple[Any, ...], read: Callable[[str, str], Data]) -> Event:
     position, version, kind, app_key, client_key, recorded_at, proof, changed, data, token_fingerprint, digest = row
     return Event(
         position=position,
@@ -89,7 +106,7 @@ def decode(row: tuple[Any, ...]) -> Event:
         recorded_at=recorded_at,
         proof=orjson.loads(proof),
         changed=_changed(orjson.loads(changed)),
-        data=data_of(kind, data),
+        data=read(kind, data),
         token_fingerprint=token_fingerprint,
         hash=digest,
     )
@@ -98,6 +115,17 @@ def decode(row: tuple[Any, ...]) -> Event:
 def data_of(kind: str, text: str | bytes) -> Data:
     """What an event of a type says, from its stored text."""
     return _SHAPES.get(kind, _OPERATED if kind.startswith(OPERATOR) else _SWITCHED).validate_json(text)
+
+
+def data_of_own(kind: str, text: str | bytes) -> Data:
+    """The same, a quarter of the time, of text that is known to be as it was made: its hash holds, or it is new."""
+    if kind == EventType.INSTALLED:
+        told = orjson.loads(text)
+        if _ALWAYS <= told.keys() <= _INSTALLED.keys():
+            return _installed(*(_INSTALLED | told).values())
+    if text in _NOTHING and kind in _SWITCHES:
+        return _NO_MORE
+    return data_of(kind, text)
 
 
 def stored_fields(row: tuple[Any, ...]) -> dict[str, Any]:

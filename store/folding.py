@@ -8,16 +8,13 @@ only shown (proof, changes) is not decoded; what is read of an event is what `co
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, fields
 from typing import Any
 
-import orjson
-
 from tenure.domain.chain import GENESIS
-from tenure.domain.events import Data, Event, EventType, Installed, Switched
+from tenure.domain.events import Event
 from tenure.domain.ports import Transaction
 from tenure.domain.swift import swift
-from tenure.store.codec import COLUMNS, data_of
+from tenure.store.codec import COLUMNS, data_of_own
 
 Place = tuple[str, str]
 
@@ -30,11 +27,6 @@ _SELECT = (
 )
 _ORDER = "ORDER BY e.app_key, e.client_key, e.version"
 _event = swift(Event)
-_installed = swift(Installed)
-_SWITCHED = Switched()
-_SWITCHES = frozenset((EventType.UNINSTALLED.value, EventType.ENABLED.value, EventType.DISABLED.value))
-_INSTALLED = {one.name: None if one.default is MISSING else one.default for one in fields(Installed)}
-_ALWAYS = {name for name, default in _INSTALLED.items() if default is None}
 
 
 class BrokenChainError(Exception):
@@ -72,17 +64,7 @@ def held_events(rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
         before += 1
         if sha(text).hexdigest() != digest or version != before:
             raise BrokenChainError(position)
-        yield _event(position, version, kind, app_key, client_key, at, {}, None, _data(kind, data), "", digest)
-
-
-def _data(kind: str, raw: bytes) -> Data:
-    if kind == EventType.INSTALLED:
-        told = orjson.loads(raw)
-        if _ALWAYS <= told.keys() <= _INSTALLED.keys():
-            return _installed(*(_INSTALLED | told).values())
-    if kind in _SWITCHES:
-        return _SWITCHED
-    return data_of(kind, raw)
+        yield _event(position, version, kind, app_key, client_key, at, {}, None, data_of_own(kind, data), "", digest)
 
 
 def gapless(connection: Transaction) -> bool:

@@ -16,7 +16,7 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.clock import utc_now
-from tenure.store.codec import COLUMNS, decode, encode, storable
+from tenure.store.codec import COLUMNS, decode, decode_own, encode, storable
 from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences
 from tenure.store.evidence import stored_rows
 from tenure.store.folding import by_tenant
@@ -24,6 +24,12 @@ from tenure.store.sql_log import SqlLog
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 _INSERT = f"INSERT INTO events ({_ALL}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+_SPEND = "INSERT INTO spent_tokens VALUES (?, ?, ?, ?, ?, ?)"
+# what an append must know: the head, the stream's version, and what its token was spent on
+_BEFORE = (
+    "SELECT position, hash, (SELECT coalesce(max(version), 0) FROM events WHERE app_key = ?1 AND client_key = ?2), "
+    "fingerprint, body_digest, outcome FROM log_head LEFT JOIN spent_tokens ON fingerprint = ?3 WHERE id = 1"
+)
 
 
 # the first event of a time, and the last: the least position of the 10,000 next to the edge in the order of times, so
@@ -128,42 +134,28 @@ class SqliteLog(SqlLog):
         return self._append_one(request)
 
     def _append_one(self, request: Append) -> AppendResult:
-        if request.spend is not None:
-            spent = self.spent(request.spend.fingerprint)
-            if spent is not None:
-                return Spent(spent)
-        version = self.version(request.app_key, request.client_key)
+        spend, stream = request.spend, (request.app_key, request.client_key)
+        row = self._execute(_BEFORE, (*stream, spend.fingerprint if spend else None)).fetchone()
+        position, digest, version, *spent = row
+        if spent[0] is not None:
+            return Spent(Spend(*spent))
         if version != request.expected_version:
             return Conflict(version)
         now = self._clock()
-        if request.spend is not None:
-            self._spend(request, request.spend, now)
-        return Appended(self._write(request, version + 1, now) if request.draft else None)
-
-    def _spend(self, request: Append, spend: Spend, now: str) -> None:
-        self._execute(
-            "INSERT INTO spent_tokens VALUES (?, ?, ?, ?, ?, ?)",
-            (spend.fingerprint, spend.body_digest, spend.outcome, request.app_key, request.client_key, now),
-        )
-
-    def _write(self, request: Append, version: int, now: str) -> Event:
-        draft = request.draft
-        assert draft is not None  # noqa: S101 (the caller has looked)
-        head, previous = self.head()
+        if spend is not None:
+            self._execute(_SPEND, (spend.fingerprint, spend.body_digest, spend.outcome, *stream, now))
+        if request.draft is None:
+            return Appended(None)
         columns = (
-            head + 1,
-            version,
-            str(draft.type),
-            request.app_key,
-            request.client_key,
-            now,
-            *encode(draft),
-            draft.token_fingerprint,
-        )
-        row = (*columns, chain_hash(previous, columns))
+            position + 1, version + 1, str(request.draft.type), *stream, now, *encode(request.draft),
+            request.draft.token_fingerprint,
+        )  # fmt: skip
+        return Appended(self._write((*columns, chain_hash(digest, columns))))
+
+    def _write(self, row: tuple[Any, ...]) -> Event:
         self._execute(_INSERT, row)
-        self._execute("UPDATE log_head SET position = ?, hash = ? WHERE id = 1", (head + 1, row[-1]))
-        event = decode(row)
+        self._execute("UPDATE log_head SET position = ?, hash = ? WHERE id = 1", (row[0], row[-1]))
+        event = decode_own(row)
         for projector in self._projectors:
             projector.apply(self._database.conn, event)
         return event

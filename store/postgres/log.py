@@ -20,7 +20,7 @@ from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.clock import utc_now
-from tenure.store.codec import COLUMNS, decode, encode, storable
+from tenure.store.codec import COLUMNS, decode, decode_own, encode, storable
 from tenure.store.connection import refuse_other
 from tenure.store.postgres.folding import by_tenant
 from tenure.store.postgres.migrations import migrate, schema_problems
@@ -127,7 +127,7 @@ class _Batch:
         )  # fmt: skip
         self.digest = chain_hash(self.digest, columns)
         self.events.append((*columns, self.digest))
-        return decode(self.events[-1])
+        return decode_own(self.events[-1])
 
 
 class PostgresLog(SqlLog):
