@@ -79,7 +79,11 @@ class App:
             call = Call(scope, receive)
             internal = (scope.get("server") or ("", 0))[1] == self._internal_port()
             answer = await self._answer(self._internal if internal else self._public, call)
-            await respond(send, receive, answer)
+            try:
+                await respond(send, receive, answer)
+            except Exception as error:
+                # the server closes a connection whose answer is not whole; its own log would show the message
+                log.error("answer broken off", error=type(error).__name__, where=where(error), path=clean(call.path))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
