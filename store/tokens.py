@@ -1,8 +1,8 @@
 """API tokens: shown once, stored as a digest, compared in constant time, with scopes and an end.
 
 A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie in `keys.db`. A login code opens
-the console once, within ten minutes, in a token's name: for a link that is printed on a terminal. A session of the console that was
-logged out is kept as a digest of its id until it would have ended by itself.
+the console once, within ten minutes, in a token's name: for a link that is printed on a terminal. A session of the
+console that was logged out is kept as a digest of its id until it would have ended by itself.
 """
 
 import hashlib

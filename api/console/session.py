@@ -1,10 +1,11 @@
 """Who looks: a signed cookie that ends by itself, and a check that a form was sent from our own page.
 
 The cookie holds the API token's name, when its session began and when it ends, and the session's id, under an HMAC.
-Nothing is kept of a session that goes on, so that any worker can read it; of one that was logged out its id is, until it
-would have ended by itself, so that a copied cookie ends with it. The token's own state is asked at every request, and
-revoking the token ends its sessions at once. A session ends 30 minutes after the last page, and 8 hours after the login. The cookie is HttpOnly,
-Secure (browsers send it to loopback over plain http as well), SameSite=Strict and only for `/console/`.
+Nothing is kept of a session that goes on, so that any worker can read it; of one that was logged out its id is, until
+it would have ended by itself, so that a copied cookie ends with it. The token's own state is asked at every request,
+and revoking the token ends its sessions at once. A session ends 30 minutes after the last page, and 8 hours after the
+login. The cookie is HttpOnly, Secure (browsers send it to loopback over plain http as well), SameSite=Strict and only
+for `/console/`.
 
 A form counts only if the browser says that our own page sent it: `Sec-Fetch-Site: same-origin`, from a browser that
 does not say so an `Origin` of the host that was asked. A form sent from elsewhere cannot log anybody in.
