@@ -97,7 +97,7 @@ def test_not_a_byte_changes_and_nothing_is_sent(many: House, monkeypatch: pytest
     with many.decisions() as log:
         made = next(one.decision for one in log.all() if one.decision.reason == "qsh_mismatch")
     mine = made.claimed_client_key
-    for arguments in (
+    reads: tuple[tuple[str, ...], ...] = (
         ("diff", "0", "head"),
         ("tenant", "show", mine, "--position", "5"),
         ("tenant", "show", mine, "--at", made.at),
@@ -106,8 +106,9 @@ def test_not_a_byte_changes_and_nothing_is_sent(many: House, monkeypatch: pytest
         ("timeline", mine),
         ("events", "--tenant", mine),
         ("decisions", "--tenant", mine),
-    ):
-        assert run(many.folder, *arguments).status == 0, arguments
+    )
+    for question in reads:
+        assert run(many.folder, *question).status == 0, question
     assert digests(many.folder) == before
 
 
