@@ -49,7 +49,11 @@ _PLAIN = {
     425: "Please send this request again in a moment.",
 }
 _JSON = (b"content-type", b"application/problem+json")
-_HTML = (b"content-type", b"text/html; charset=utf-8")
+_HTML = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    # framed it may be: Jira shows what a refused page load gets in its frame, and there is nothing in it to click
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'"),
+)
 
 
 def problem(status: int, detail: str, *, html_wanted: bool = False, headers: tuple[tuple[bytes, bytes], ...] = (),
@@ -61,7 +65,7 @@ def problem(status: int, detail: str, *, html_wanted: bool = False, headers: tup
             f"<p>Reference: <code>{html.escape(members['decision'])}</code></p>" if "decision" in members else ""
         )
         page = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{html.escape(detail)}</p>{reference}"
-        return Answer(status, page.encode(), (_HTML, *headers))
+        return Answer(status, page.encode(), (*_HTML, *headers))
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
     return Answer(status, orjson.dumps(body), (_JSON, *headers))
 

@@ -31,6 +31,10 @@ class ApiTokens(Protocol):
 
     def redeem(self, code: str) -> str: ...
 
+    def end_session(self, identifier: str, until: float) -> None: ...
+
+    def session_ended(self, identifier: str) -> bool: ...
+
 
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
@@ -84,6 +88,14 @@ class Access:
     def holds(self, name: str, scope: str) -> bool:
         """Whether the token of a name is in force, with this scope."""
         return scope in (self._tokens.scopes_of_name(name) or ())
+
+    def end(self, session: str, until: float) -> None:
+        """Ends a session of the console in every worker; it would have ended by itself at `until` (Unix seconds)."""
+        self._tokens.end_session(session, until)
+
+    def ended(self, session: str) -> bool:
+        """Whether a session was ended before its time."""
+        return self._tokens.session_ended(session)
 
     def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
         """The token's name that a login code stands for, once; else the answer."""

@@ -1,7 +1,8 @@
 """API tokens: shown once, stored as a digest, compared in constant time, with scopes and an end.
 
 A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie in `keys.db`. A login code opens
-the console once, within ten minutes, in a token's name: for a link that is printed on a terminal.
+the console once, within ten minutes, in a token's name: for a link that is printed on a terminal. A session of the
+console that was logged out is kept as a digest of its id until it would have ended by itself.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tenure.domain.times import stored
+from tenure.domain.times import stored, stored_at
 from tenure.store.clock import utc_now
 from tenure.store.keyring import open_keys
 
@@ -108,6 +109,16 @@ class ApiTokens:
             "DELETE FROM login_codes WHERE digest = ? AND expires_at > ? RETURNING name", (_digest(code), utc_now())
         ).fetchall()
         return str(row[0][0]) if row else ""
+
+    def end_session(self, identifier: str, until: float) -> None:
+        """Keeps that a session has ended, until it would have by itself (Unix seconds)."""
+        self._execute("DELETE FROM ended_sessions WHERE expires_at < ?", (utc_now(),))
+        self._execute("INSERT OR IGNORE INTO ended_sessions VALUES (?, ?)", (_digest(identifier), stored_at(until)))
+
+    def session_ended(self, identifier: str) -> bool:
+        """Whether a session has ended before its time."""
+        found = self._execute("SELECT 1 FROM ended_sessions WHERE digest = ?", (_digest(identifier),)).fetchone()
+        return found is not None
 
     def name_of(self, token: str) -> str:
         """The name of a token, in force or not; empty if it is unknown."""

@@ -14,7 +14,7 @@ from tenure.api.audit import Audit
 from tenure.api.audit_pages import DECISION_PARAMETERS, decision_filter
 from tenure.api.console import render
 from tenure.api.console.pages import PAGES, Asked, Refusal
-from tenure.api.console.session import Session, Sessions, from_our_page
+from tenure.api.console.session import LONGEST_S, Session, Sessions, from_our_page
 from tenure.api.http import Answer, Call
 from tenure.api.problems import problem, with_decision
 from tenure.api.questions import Question, QuestionError
@@ -72,7 +72,9 @@ class Console:
 
     def _let_in(self, call: Call) -> Session | None:
         session = self._sessions.read(call)
-        return session if session is not None and self._access.holds(session.name, SCOPE) else None
+        if session is None or not self._access.holds(session.name, SCOPE) or self._access.ended(session.id):
+            return None
+        return session
 
     def _told(self, call: Call, path: str) -> str:
         found = _searched(call) if path == "search" else ""
@@ -127,6 +129,8 @@ class Console:
             return await self._recorded(call, decision, answer, f": {path} from elsewhere")
         if path == "logout":
             session = self._let_in(call)
+            if session is not None:
+                self._access.end(session.id, session.began + LONGEST_S)
             answer = _go("login", self._sessions.end())
             return await self._recorded(call, decision, answer, f"{session.name if session else ''}: logout")
         return await self._login(call, _fields((await call.body(FORM_LIMIT)).decode("latin-1")), decision)

@@ -68,3 +68,9 @@ CREATE TABLE login_codes (
     name TEXT NOT NULL,
     expires_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- logged out before their time, until it is over
+CREATE TABLE ended_sessions (
+    digest TEXT PRIMARY KEY,
+    expires_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

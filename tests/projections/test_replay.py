@@ -94,7 +94,21 @@ def test_not_a_byte_changes_and_nothing_is_sent(many: House, monkeypatch: pytest
         ("--all", "--clock", "+1h"),
     ):
         assert replayed(many, *arguments).status in (0, 1)
-    assert run(many.folder, "diff", "0", "head").status == 0
+    with many.decisions() as log:
+        made = next(one.decision for one in log.all() if one.decision.reason == "qsh_mismatch")
+    mine = made.claimed_client_key
+    reads: tuple[tuple[str, ...], ...] = (
+        ("diff", "0", "head"),
+        ("tenant", "show", mine, "--position", "5"),
+        ("tenant", "show", mine, "--at", made.at),
+        ("explain", made.decision),
+        ("diagnose", mine),
+        ("timeline", mine),
+        ("events", "--tenant", mine),
+        ("decisions", "--tenant", mine),
+    )
+    for question in reads:
+        assert run(many.folder, *question).status == 0, question
     assert digests(many.folder) == before
 
 

@@ -18,6 +18,7 @@ STRANGE = "\u202eturned\u2066 {{7*7}} ${7*7} javascript:window.hacked=1 ]]> --> 
 LONG = "W" * 300
 HOSTILE = f"{MARKUP}{STRANGE}{LONG}"
 KEY = "evil\"'><script>window.hacked=1</script>/../?#%2e"
+TWIN = f"twin{MARKUP}"  # another tenant of the same site
 
 
 def _filled(shape: type[Any], /, **given: Any) -> Any:
@@ -70,6 +71,7 @@ def fill(house: House) -> None:
         house, KEY, Draft(EventType.INSTALLED, proof, installed, Changed(Cause.FIRST, (HOSTILE,))),
         Draft(EventType.ENABLED, proof, Switched()), Draft(HOSTILE, proof, Switched()),
     )  # fmt: skip
+    append(house, TWIN, Draft(EventType.INSTALLED, proof, installed, Changed(Cause.FIRST, (HOSTILE,))))
     append(house, "", Draft(f"operator.{MARKUP}", proof, Operated(HOSTILE, HOSTILE, {HOSTILE: HOSTILE})))
     record(
         house, decision(), decision(kind=MARKUP, reason=HOSTILE), decision(verdict="accepted", reason="", status=204),
