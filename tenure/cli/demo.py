@@ -6,6 +6,7 @@ never overwritten.
 """
 
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -38,6 +39,8 @@ def demo(
 ) -> None:
     """A simulated Jira site plays its life against a real service, told in words. Example: tenure demo --keep"""
     _check_place(log)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal: the service and its folder go too
+        signal.signal(number, _ended)
     with tempfile.TemporaryDirectory(prefix="tenure-demo-") as name, KeyHost() as keys, Receiver() as receiver:
         folder = Path(name)
         with Service(folder, _settings(keys, receiver)) as service:
@@ -170,6 +173,10 @@ def _end(stage: Stage, site: Site, receiver: Receiver) -> None:
     stage.call("installed: the return", site.rotate, means="the same tenant, its history whole")
     stage.call("enabled", site.enable)
     stage.traffic("webhook", site, means=f"passed on; the app has had {len(receiver.received) + 1} in all")
+
+
+def _ended(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _wait(service: Service) -> None:
