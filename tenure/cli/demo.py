@@ -9,7 +9,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -39,9 +40,12 @@ def demo(
 ) -> None:
     """A simulated Jira site plays its life against a real service, told in words. Example: tenure demo --keep"""
     _check_place(log)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal: the service and its folder go too
-        signal.signal(number, _ended)
-    with tempfile.TemporaryDirectory(prefix="tenure-demo-") as name, KeyHost() as keys, Receiver() as receiver:
+    with (
+        _ended_in_order(),
+        tempfile.TemporaryDirectory(prefix="tenure-demo-") as name,
+        KeyHost() as keys,
+        Receiver() as receiver,
+    ):
         folder = Path(name)
         with Service(folder, _settings(keys, receiver)) as service:
             told = _tell(service, keys, receiver)
@@ -175,8 +179,19 @@ def _end(stage: Stage, site: Site, receiver: Receiver) -> None:
     stage.traffic("webhook", site, means=f"passed on; the app has had {len(receiver.received) + 1} in all")
 
 
-def _ended(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A SIGTERM or a closed terminal leaves no service and no folder behind."""
+
+    def ended(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    former = {number: signal.signal(number, ended) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _wait(service: Service) -> None:
