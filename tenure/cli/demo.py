@@ -6,9 +6,11 @@ never overwritten.
 """
 
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +40,12 @@ def demo(
 ) -> None:
     """A simulated Jira site plays its life against a real service, told in words. Example: tenure demo --keep"""
     _check_place(log)
-    with tempfile.TemporaryDirectory(prefix="tenure-demo-") as name, KeyHost() as keys, Receiver() as receiver:
+    with (
+        _ended_in_order(),
+        tempfile.TemporaryDirectory(prefix="tenure-demo-") as name,
+        KeyHost() as keys,
+        Receiver() as receiver,
+    ):
         folder = Path(name)
         with Service(folder, _settings(keys, receiver)) as service:
             told = _tell(service, keys, receiver)
@@ -170,6 +177,21 @@ def _end(stage: Stage, site: Site, receiver: Receiver) -> None:
     stage.call("installed: the return", site.rotate, means="the same tenant, its history whole")
     stage.call("enabled", site.enable)
     stage.traffic("webhook", site, means=f"passed on; the app has had {len(receiver.received) + 1} in all")
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A SIGTERM or a closed terminal leaves no service and no folder behind."""
+
+    def ended(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    former = {number: signal.signal(number, ended) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _wait(service: Service) -> None:

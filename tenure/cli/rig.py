@@ -137,6 +137,11 @@ def rig(common: Common) -> Iterator["Rig"]:
     except httpx.UnsupportedProtocol:
         raise fail(f"{made.where if made else ''} is no http or https URL (--url, --connect)", 2) from None
     except httpx.TransportError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise fail(
+                f"the certificate of {_asked(error)} is not trusted here ({error}); "
+                "name its authority's file in SSL_CERT_FILE", 1
+            ) from None  # fmt: skip
         raise fail(
             f"nothing answers at {_asked(error)} ({type(error).__name__}); start it with `tenure serve`, "
             "or name the service with --url (and --connect, if its base URL does not lead there)", 1
@@ -247,7 +252,9 @@ class Rig:
         return "Look at the service's own output"
 
 
-def sent_by(method: str, url: str, headers: dict[str, str], token: str) -> Sent:
-    """A request that is no site's own: the proxy's question to /forward-auth."""
-    response = httpx.request(method, url, headers=headers, timeout=30, trust_env=False, verify=tls())
+def sent_by(method: str, url: str, headers: dict[str, str], token: str, server_name: str | None = None) -> Sent:
+    """A request that is no site's own: a proxy's question to /forward-auth, or a page load (`server_name`: TLS's)."""
+    extensions = {"sni_hostname": server_name} if server_name else {}
+    with httpx.Client(timeout=30, trust_env=False, verify=tls()) as client:
+        response = client.request(method, url, headers=headers, extensions=extensions)
     return Sent(method, url, headers, b"", token, response)

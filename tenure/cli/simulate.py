@@ -1,6 +1,7 @@
 """`tenure simulate`: simulated Jira sites that drive a running service, by single actions, by stories or under load."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -202,6 +203,7 @@ class Through(StrEnum):
     """How a page load reaches the service."""
 
     FORWARD_AUTH = "forward-auth"
+    PROXY = "proxy"
     WEBHOOKS = "webhooks"
 
 
@@ -213,7 +215,11 @@ def simulate_page(
     path: Annotated[str, typer.Option(help="Path and query of the page, below the base URL.")] = "/panel?issue=TEN-1",
     method: Annotated[str, typer.Option(help="The method the page is asked for with.")] = "GET",
     through: Annotated[
-        Through, typer.Option(help="Ask /forward-auth as a proxy does, or POST to the webhook path.")
+        Through,
+        typer.Option(
+            help="Ask /forward-auth as a proxy does, load the page itself through the proxy, "
+            "or POST to the webhook path."
+        ),
     ] = Through.FORWARD_AUTH,
     internal: Annotated[
         str | None, typer.Option(help="The internal listener (default: the public one's port + 1, on 127.0.0.1).")
@@ -235,23 +241,45 @@ def simulate_page(
                 f"POST {at}", lambda: site.send(at, b"{}", token, query), REFUSED if context else expected, means
             )
             return
-        send = _asked_by_a_proxy(made, site, asked, method, path, context, account_id)
+        whole, _, query = (site.base_path + path).partition("?")
+        token = site.page_token(method, whole, query, context=context, account_id=account_id)
+        if through is Through.PROXY:
+            send = _loaded(made, whole, query, method, token, context)
+            stage.call(f"page {method} {path}, through the proxy", send, expected, means)
+            return
+        send = _asked_by_a_proxy(made, whole, query, asked, method, token, context)
         stage.call(f"page {method} {path}, asked for by the proxy", send, expected, means)
 
     made.each(sites, act)
 
 
+def _loaded(made: Rig, path: str, query: str, method: str, token: str, context: bool) -> Callable[[], Sent]:
+    """As a browser asks: by the base URL's name; an iframe's token is in the query, a script's in a header."""
+    named, where = httpx.URL(made.base_url), httpx.URL(made.where)
+    parts = [query] if query else []
+    headers = {"Host": named.netloc.decode("ascii")}
+    if context:
+        headers["Authorization"] = f"JWT {token}"
+    else:
+        parts.append(f"jwt={token}")
+    raw = path + (f"?{'&'.join(parts)}" if parts else "")
+    url = f"{where.scheme}://{where.netloc.decode('ascii')}{raw}"
+
+    def send() -> Sent:
+        sent = sent_by(method, url, headers, token, server_name=named.host)
+        return replace(sent, url=url.replace(token, "…"))  # told, and a token is not for telling
+
+    return send
+
+
 def _asked_by_a_proxy(
-    made: Rig, site: Site, internal: str, method: str, path: str, context: bool, account_id: str | None
+    made: Rig, path: str, query: str, internal: str, method: str, token: str, context: bool
 ) -> Callable[[], Sent]:
-    whole = site.base_path + path.partition("?")[0]
-    query = path.partition("?")[2]
-    token = site.page_token(method, whole, query, context=context, account_id=account_id)
     prefix = "X-Original" if made.target.forward_auth == "nginx" else "X-Forwarded"
     uri = "URI" if prefix == "X-Original" else "Uri"
     headers = {
         f"{prefix}-Method": method,
-        f"{prefix}-{uri}": whole + (f"?{query}" if query else ""),
+        f"{prefix}-{uri}": path + (f"?{query}" if query else ""),
         "Authorization": f"JWT {token}",
     }
     url = f"{internal.rstrip('/')}/forward-auth{'?accept=context' if context else ''}"

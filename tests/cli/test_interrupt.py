@@ -63,3 +63,23 @@ def test_workers_interrupted_while_they_start_say_nothing(tmp_path: Path, after:
         _, err = child.communicate(timeout=60)
     assert "Traceback" not in err
     assert child.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the service is found in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP], ids=["told to end", "terminal closed"])
+def test_a_demo_that_is_kept_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals) -> None:
+    """Ended from outside, `demo --keep` takes its service and its folder along."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "tenure", "demo", "--keep"],
+        cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    with ended(started) as child:
+        assert child.stdout is not None
+        assert any("Look into it" in line for line in child.stdout)
+        services = _children(child.pid)
+        child.send_signal(sent)
+        assert child.wait(60) == 128 + sent
+    assert services
+    assert not [service for service in services if Path(f"/proc/{service}").exists()]
+    assert not list(tmp_path.iterdir())

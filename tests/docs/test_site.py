@@ -46,6 +46,13 @@ def test_a_page_has_one_title(name: str) -> None:
     assert len(re.findall(r"^# ", _plain(PAGES[name]), re.MULTILINE)) == 1
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_list_begins_after_an_empty_line(name: str) -> None:
+    """Right below a line of text the forge sees a list, and the site more of that text."""
+    glued = re.findall(r"^(?![ #|\-]|\d+\. ).*\S\n- .*", re.sub(r"\n +.*", "", _plain(PAGES[name])), re.MULTILINE)
+    assert not glued, f"{name}: {glued}"
+
+
 def test_every_page_is_on_the_map() -> None:
     """docs/README.md links to each page below it, so that whoever reads on the forge finds all."""
     linked = {posixpath.normpath(f"docs/{link.partition('#')[0]}") for link in LINK.findall(PAGES["docs/README.md"])}
@@ -77,3 +84,6 @@ def test_the_site_builds_strictly_and_alone(tmp_path: Path) -> None:
         assert loaded
         foreign = [url for url in loaded if re.match(r"(https?:)?//", url)]
         assert not foreign, (page.name, foreign)
+    steps = (tmp_path / "how-to" / "nginx.html").read_text()
+    assert '<ol start="4">' in steps, "a list goes on with its own numbers after a block of code"
+    assert "overflow-x: auto" in (tmp_path / "site.css").read_text(), "a wide table scrolls in a narrow window"

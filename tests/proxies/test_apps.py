@@ -62,8 +62,9 @@ def test_a_front_end_call_names_tenant_account_and_decision(running: Running) ->
 
 
 def test_a_webhook_reaches_the_app_from_tenure(running: Running) -> None:
-    """An accepted webhook is taken and an unsigned one never arrives."""
+    """An accepted webhook is taken, at the bare path and below it, and an unsigned one never arrives."""
     site = running.front.installed()
+    assert site.webhook().status == 204
     assert site.webhook(path="/issues").status == 204
     assert f"{site.client_key} jira:issue_created" in running.app.printed()
     before = running.app.printed()

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-app = FastAPI(openapi_url=None)
+app = FastAPI(openapi_url=None, redirect_slashes=False)  # a redirected URL has another signature
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def me(known: Known) -> dict[str, str]:
     return {"tenant": known.client_key, "account": known.account_id, "decision": known.decision}
 
 
+@app.post("/webhooks", status_code=204)
 @app.post("/webhooks/{rest:path}", status_code=204)
 async def webhook(request: Request, known: Known) -> None:
     """An accepted webhook, passed on by Tenure (TENURE_UPSTREAM_URL=http://127.0.0.1:3000)."""
