@@ -46,7 +46,9 @@ class Events(Protocol):
     contexts: Contexts
     key_store: KeyStore
 
-    async def append(self, request: Append) -> AppendResult: ...
+    async def append(self, request: Append, *, within: float, yields: bool = False) -> AppendResult: ...
+
+    def refuses(self, within: float, *, yields: bool = False) -> bool: ...
 
     async def spent(self, fingerprint: str) -> Spend | None: ...
 
@@ -66,9 +68,13 @@ class SqliteEvents:
         self.contexts: Contexts = SecurityContexts(self._reader.connection)
         self.key_store: KeyStore = self._keys
 
-    async def append(self, request: Append) -> AppendResult:
+    async def append(self, request: Append, *, within: float, yields: bool = False) -> AppendResult:
         """`ports.AsyncLog`."""
-        return await self._lane.submit(request)
+        return await self._lane.submit(request, within=within, yields=yields)
+
+    def refuses(self, within: float, *, yields: bool = False) -> bool:
+        """`ports.AsyncLog`."""
+        return self._lane.refuses(within, yields=yields)
 
     async def spent(self, fingerprint: str) -> Spend | None:
         """`ports.SpentTokens`."""
