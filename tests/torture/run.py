@@ -41,7 +41,9 @@ def main() -> int:
         took = time.monotonic() - began
         outcome = "bad" if status else "good"
         print(f"{part:<9} {what:<40} {found[1] if found else '0':>6} {outcome:<8} {took:>8.1f}", flush=True)
-        notes = [line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "SKIPPED", "not done"))]
+        notes = [
+            line for line in told.splitlines() if line.startswith(("seed ", "told: ", "FAILED", "SKIPPED", "not done"))
+        ]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
     return 1 if bad else 0
