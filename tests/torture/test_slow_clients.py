@@ -49,12 +49,11 @@ class Slow:
         try:
             if self.kind != "answer":
                 self.connection.send(b"x")
-                self.connection.settimeout(0.001)
                 if self.connection.recv(65536) == b"":
                     raise ConnectionResetError
             elif not _established(self.connection):
                 raise ConnectionResetError
-        except TimeoutError:
+        except BlockingIOError:
             return True
         except OSError:
             self.closed = time.monotonic() - self.began
@@ -73,6 +72,7 @@ def _slow(url: str, kind: str) -> Slow:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect((parts.hostname, parts.port))
     connection.sendall(KINDS[kind])
+    connection.setblocking(False)
     return Slow(kind, connection, time.monotonic())
 
 
