@@ -7,6 +7,9 @@ live for ever. Its own 400 gets the headers that every response carries.
 """
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +19,7 @@ HEAD_LIMIT = 64 * 1024
 BODY_DEADLINE_S = 9.0  # the application answers 408 before; this is for bodies nobody reads
 WRITE_DEADLINE_S = 8.0
 
+_RESET = struct.pack("ii", 1, 0)
 _HEADERS = b"cache-control: no-cache, no-store\r\nreferrer-policy: no-referrer\r\nx-content-type-options: nosniff\r\n"
 
 
@@ -68,7 +72,13 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write_timer = self.loop.call_later(WRITE_DEADLINE_S, self.transport.abort)
+        self._write_timer = self.loop.call_later(WRITE_DEADLINE_S, self._drop_unread)
+
+    def _drop_unread(self) -> None:
+        # without it the kernel would go on offering what is not read, for minutes
+        with suppress(OSError):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def resume_writing(self) -> None:
         if self._write_timer is not None:

@@ -4,10 +4,15 @@ The order of checks is the reasons' order (`domain.refusals`). The state is read
 that was read; if the stream has moved on meanwhile, all of it is done again, the signature included. A believed token
 is spent with its body in the append's own transaction, whatever came of it: the same token with the same body gets
 the first answer again, with another body it is refused.
+
+Where the disk takes fewer writes than are asked for, `installed` and `uninstalled` that were believed wait up to 5 s:
+Jira never repeats them. `enabled` and `disabled`, and first installs that nobody signed, yield to them: they are
+answered 503 at once (`store.lane`), before anything is looked at. A call that cannot be proved waits for no write.
 """
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
@@ -32,12 +37,13 @@ from tenure.domain.token import Token, check_times, checked_kid, read, signed_by
 BODY_LIMIT = 256 * 1024
 ATTEMPTS = 20
 DEADLINE_S = 9.0
+WRITES_S = 5.0
 
 
 class Keys(Protocol):
     """Makes a tenant's data key, off the event loop."""
 
-    async def ensure_key(self, app_key: str, client_key: str) -> None: ...
+    async def ensure_key(self, app_key: str, client_key: str, *, within: float, yields: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,14 @@ class _Case:
     proved: str = ""
     claimed: str = ""
     detail: str = ""
+    written_by: float = 0.0
+    yields: bool = False
+
+    def within(self) -> float:
+        """The seconds that are left for its writes."""
+        now = time.monotonic()
+        self.written_by = self.written_by or now + WRITES_S
+        return max(0.0, self.written_by - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,10 @@ class Lifecycle:
     async def handle(self, callback: Callback, call: Call) -> Answer:
         """The answer to a lifecycle call; its decision is recorded."""
         reason: Reason | None = None
-        case = _Case(callback, call)
+        case = _Case(callback, call, yields=callback in (Callback.ENABLED, Callback.DISABLED))
         try:
+            if case.yields and self._p.log.refuses(WRITES_S, yields=True):
+                raise OursError(Reason.STORE_UNAVAILABLE, "more writes than the disk takes")
             case.body = await call.body(BODY_LIMIT)
             case.digest = hashlib.sha256(case.body).hexdigest()
             async with asyncio.timeout(DEADLINE_S):
@@ -161,10 +177,10 @@ class Lifecycle:
         except Refused as refused:
             case.detail = refused.detail
             spend = Spend(token.fingerprint, case.digest, refused.reason.value)
-            result = await self._append(token.iss, context, None, spend)
+            result = await self._append(case, token.iss, context, None, spend)
             return self._settle(case, result, refused.reason)
-        draft = await self._draft(kind, payload, context, proof, token.fingerprint) if kind else None
-        result = await self._append(token.iss, context, draft, Spend(token.fingerprint, case.digest))
+        draft = await self._draft(case, kind, payload, context, proof, token.fingerprint) if kind else None
+        result = await self._append(case, token.iss, context, draft, Spend(token.fingerprint, case.digest))
         return self._settle(case, result, None)
 
     async def _prove(self, case: _Case, token: Token) -> tuple[Tenant | None, dict[str, Any]]:
@@ -243,24 +259,28 @@ class Lifecycle:
         payload = parse(case.callback, case.members, self._p.app_key, self._p.sites)
         assert kind is not None  # noqa: S101 (the table: unknown tenants only, and those append)
         # a context only of an erased tenant, which is unknown and returns with its bare history
-        draft = await self._draft(kind, payload, context, {"kind": "unsigned-first"}, "")
-        if isinstance(await self._append(client_key, context, draft, None), Conflict):
+        case.yields = True
+        draft = await self._draft(case, kind, payload, context, {"kind": "unsigned-first"}, "")
+        if isinstance(await self._append(case, client_key, context, draft, None), Conflict):
             raise Refused(Reason.TOKEN_MISSING)
         case.proved = client_key
         return None
 
     async def _append(
-        self, client_key: str, context: Tenant | None, draft: Draft | None, spend: Spend | None
+        self, case: _Case, client_key: str, context: Tenant | None, draft: Draft | None, spend: Spend | None
     ) -> AppendResult:
-        version = context.version if context else 0
-        return await self._p.log.append(Append(self._p.app_key, client_key, version, draft, spend))
+        request = Append(self._p.app_key, client_key, context.version if context else 0, draft, spend)
+        result = await self._p.log.append(request, within=case.within(), yields=case.yields)
+        case.yields = False  # if it has to come again: it has waited for its turn
+        return result
 
     async def _draft(
-        self, kind: EventType, payload: Payload, context: Tenant | None, proof: dict[str, Any], fingerprint: str
-    ) -> Draft:
+        self, case: _Case, kind: EventType, payload: Payload, context: Tenant | None, proof: dict[str, Any],
+        fingerprint: str,
+    ) -> Draft:  # fmt: skip
         app_key, client_key = self._p.app_key, payload.client_key
         version = (context.version if context else 0) + 1
-        await self._p.keys.ensure_key(app_key, client_key)
+        await self._p.keys.ensure_key(app_key, client_key, within=case.within(), yields=case.yields)
         sealed = context.secret.sealed if context is not None and not context.erased_at else ""
         if sealed and not self._p.vault.opens(app_key, client_key, sealed):
             raise OursError(Reason.STORE_UNAVAILABLE, "an erasure of this tenant is not complete")

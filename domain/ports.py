@@ -95,9 +95,13 @@ class EventLog(Protocol):
 
 
 class AsyncLog(Protocol):
-    """The log's writing end, off the event loop: appends of one moment share a transaction."""
+    """The log's writing end, off the event loop: appends of one moment share a transaction. Where the disk takes fewer
+    than are asked for: `within` (seconds) or not at all, and who `yields` leaves the places to others.
+    """
 
-    async def append(self, request: Append) -> AppendResult: ...
+    async def append(self, request: Append, *, within: float, yields: bool = False) -> AppendResult: ...
+
+    def refuses(self, within: float, *, yields: bool = False) -> bool: ...
 
 
 class Contexts(Protocol):

@@ -47,6 +47,9 @@ def connect(path: Path, *, synchronous: str = "FULL", create: bool = False, read
     if not read_only:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"PRAGMA synchronous={synchronous}")
+        if synchronous == "NORMAL":
+            # checkpoints of decisions.db are the service's own (`store.pace`), not of whoever commits next
+            database.execute("PRAGMA wal_autocheckpoint=0")
     database.execute("PRAGMA trusted_schema=OFF")
     return database
 

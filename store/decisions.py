@@ -34,6 +34,7 @@ from tenure.store.decision_digest import BARE_FACTS, PERSONAL, PERSONAL_COLUMN
 from tenure.store.decision_reads import COLUMNS, DecisionReads
 from tenure.store.keyring import patiently
 from tenure.store.lane import Lane
+from tenure.store.pace import Pace
 from tenure.store.room import Room
 from tenure.store.tally import Tally
 from tenure.store.veil import Veil
@@ -70,15 +71,17 @@ class SqliteDecisions(DecisionReads):
     """The decision log on one connection; one thread at a time, but for `drop`. Without a veil, addresses and account
     ids are not stored at all."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, veil: Veil | None = None) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, veil: Veil | None = None, pace: Pace | None = None
+    ) -> None:
         self._database = connect(path, synchronous="NORMAL", read_only=read_only)
         super().__init__(self._database.conn.execute)
         self._wal = Path(f"{path}-wal")
         if not read_only:
-            self._execute("PRAGMA wal_autocheckpoint=0")
             self._execute("PRAGMA busy_timeout=0")
             self._execute("PRAGMA secure_delete=ON")
         self._veil = veil
+        self._pace = pace or Pace()
         self._owed: deque[Amended] = deque()
         self._dropped: dict[str, int] = {}
         self._guard = threading.Lock()
@@ -137,8 +140,10 @@ class SqliteDecisions(DecisionReads):
         # with no busy timeout it waits for nobody: where a reader or another checkpoint is in the way, the next batch
         # tries again
         with suppress(OSError, self._database.conn.Error):
-            if self._wal.stat().st_size > WAL_BYTES:
-                self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            size = self._wal.stat().st_size
+            if size > WAL_BYTES and self._pace.due(size):
+                with self._pace.measured():
+                    self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _begin(self) -> None:
         # SQLite's own busy handler sleeps ever longer, up to 100 ms, so that of two workers under load one starves
@@ -312,8 +317,8 @@ def _hour(now: float) -> str:
 class DecisionLane:
     """The writing end off the event loop: decisions of one moment share a transaction."""
 
-    def __init__(self, path: Path, veil: Veil | None) -> None:
-        self._file = SqliteDecisions(path, veil=veil)
+    def __init__(self, path: Path, veil: Veil | None, pace: Pace | None = None) -> None:
+        self._file = SqliteDecisions(path, veil=veil, pace=pace)
         self._lane: Lane[Item, Claim] = Lane(self._file.record, name="decisions", batch=64)
 
     async def submit(self, item: Item) -> Claim:

@@ -6,12 +6,13 @@ whose HMAC does not hold is as none: the host is asked, and its answer takes the
 """
 
 import hmac
-from asyncio import to_thread
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from tenure.store.clock import utc_now
 from tenure.store.connection import connect
+from tenure.store.lane import Lane
 from tenure.store.vault import Vault
 
 OWN = " install keys"  # no client key can be this
@@ -49,32 +50,39 @@ class VouchedKeys:
 
 
 class SqliteInstallKeys:
-    """Reads on one connection; writes on one of their own, off the event loop."""
+    """Reads on one connection; writes on one of their own, off the event loop, several in a transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._database = connect(path)
+        self._reader, self._writer = connect(path), connect(path)
+        self._lane: Lane[tuple[str, str, str], None] = Lane(self._put, name="install keys")
 
     def close(self) -> None:
-        """Closes the reading connection."""
-        self._database.close()
+        """Writes what is queued and closes the connections."""
+        self._lane.close()
+        self._reader.close()
+        self._writer.close()
 
     async def get(self, host: str, kid: str) -> str | None:
         """The PEM text that host gave for the kid."""
-        row = self._database.conn.execute(
+        row = self._reader.conn.execute(
             "SELECT pem FROM install_keys WHERE host = ? AND kid = ?", (host, kid)
         ).fetchone()
         return row[0] if row else None
 
     async def put(self, host: str, kid: str, pem: str) -> None:
         """Keeps a key; that it could not be kept only costs asking again."""
-        await to_thread(self._put, host, kid, pem)
+        await self._lane.submit((host, kid, pem))
 
-    def _put(self, host: str, kid: str, pem: str) -> None:
-        database = connect(self._path)
+    def _put(self, batch: Sequence[tuple[str, str, str]]) -> list[None]:
+        connection = self._writer.conn
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            database.conn.execute(
-                "INSERT OR REPLACE INTO install_keys VALUES (?, ?, ?, ?)", (host, kid, pem, utc_now())
+            connection.executemany(
+                "INSERT OR REPLACE INTO install_keys VALUES (?, ?, ?, ?)", [(*row, utc_now()) for row in batch]
             )
-        finally:
-            database.close()
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return [None] * len(batch)

@@ -19,6 +19,7 @@ from tenure.domain.times import stored_at
 from tenure.store.connection import connect
 from tenure.store.decision_reads import FAILED_TOKENS_S, DecisionReads
 from tenure.store.decisions import DELIVERIES_KEPT_S
+from tenure.store.pace import Pace
 
 CHUNK = 500
 ALARM = 0.8
@@ -43,9 +44,12 @@ class Keeper:
         retention: Retention,
         alarm: Callable[[int, int], None],
         believed: Callable[[], bool] = lambda: True,
+        pace: Pace | None = None,
     ) -> None:
         self._path = path
         self._believed = believed
+        self._pace = pace or Pace()
+        self._wal = Path(f"{path}-wal")
         self._retention = retention
         self._alarm = alarm
         self._alarmed = False
@@ -71,12 +75,17 @@ class Keeper:
         swept = 0.0
         while not self._ended.wait(CHECKPOINT_EVERY_S):
             try:
-                self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._checkpoint()
                 if time.monotonic() - swept > SWEEP_EVERY_S:
                     swept = time.monotonic()
                     self.sweep()
-            except self._database.conn.Error:
+            except (OSError, self._database.conn.Error):
                 continue  # busy or full: the next round tries again, and what cannot be written is seen by the writer
+
+    def _checkpoint(self) -> None:
+        if self._pace.due(self._wal.stat().st_size):
+            with self._pace.measured():
+                self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def sweep(self) -> None:
         """Removes what is too old, and the oldest while the file is over its quota; raises the alarm at 80 %."""

@@ -11,7 +11,7 @@ itself, written in the transaction that destroys and gone when it is done: whoev
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,14 +120,16 @@ class KeyRing:
 
     def ensure(self, app_key: str, client_key: str, purpose: str = "tenant") -> str:
         """The id of the data key, made now if there is none; committed when it returns."""
-        found = self.key_id(app_key, client_key, purpose)
-        if found is not None:
-            return found
-        with self.transaction():
-            found = self.key_id(app_key, client_key, purpose)
-            if found is None:
-                found = self._make(app_key, client_key, purpose)
-        return found
+        return self.ensure_all([(app_key, client_key)], purpose)[app_key, client_key]
+
+    def ensure_all(self, tenants: Sequence[tuple[str, str]], purpose: str = "tenant") -> dict[tuple[str, str], str]:
+        """As `ensure`, of several in one transaction."""
+        found = {(app, client): self.key_id(app, client, purpose) for app, client in tenants}
+        if None in found.values():
+            with self.transaction():
+                for app, client in found:
+                    found[app, client] = self.key_id(app, client, purpose) or self._make(app, client, purpose)
+        return {tenant: key_id for tenant, key_id in found.items() if key_id is not None}
 
     def _make(self, app_key: str, client_key: str, purpose: str) -> str:
         key_id, raw = os.urandom(8).hex(), os.urandom(32)

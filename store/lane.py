@@ -4,10 +4,15 @@ SQLite's busy handler is unfair under many threads, and an fsync on the event lo
 of a process go through one lane. What one pass of the loop submits is handed over at once, so that the thread is woken
 once for all of it, and a batch's results reach the loop in one call. The queue is bounded: past it, and
 after `close`, a write is refused at once (`store_unavailable`), never kept waiting without end.
+
+A disk may be slower than what is asked of it. Who says how long it can wait (`within`) is refused at once if, going by
+the last transactions, that will not do, and leaves the queue when the time is over. Who `yields` is refused at once
+unless its transaction is the next one or begins in a tenth of a second: it leaves the places to those that must wait.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -16,6 +21,9 @@ from tenure.domain.refusals import OursError, Reason
 
 T = TypeVar("T")
 R = TypeVar("R")
+YIELDING_S = 0.1
+# an item, who waits for its result, and whether it is not to be written once nobody waits
+_Queued = tuple[T, asyncio.Future[R] | None, bool]
 
 
 class Lane(Generic[T, R]):
@@ -25,23 +33,48 @@ class Lane(Generic[T, R]):
         self._write = write
         self._batch = batch
         self._bound = bound
-        self._gathered: list[tuple[T, asyncio.Future[R] | None]] = []
-        self._waiting: deque[tuple[T, asyncio.Future[R] | None]] = deque()
+        self._gathered: list[_Queued[T, R]] = []
+        self._waiting: deque[_Queued[T, R]] = deque()
         self._wake = threading.Condition()
         self._closed = False
+        self._took, self._began = 0.0, 0.0  # the last transaction's seconds, and when the one under way began
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def submit(self, item: T) -> R:
-        """The result of writing `item`, after its transaction's commit."""
+    async def submit(self, item: T, *, within: float | None = None, yields: bool = False) -> R:
+        """The result of writing `item`, after its transaction's commit. `within`: in so many seconds or not at all,
+        but for what the transaction under way has of it already. `yields`: see above.
+        """
         if self._closed or len(self._waiting) + len(self._gathered) >= self._bound:
             raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
+        if within is None:
+            return await self._queue(item, None)
+        if self.refuses(within, yields=yields):
+            raise OursError(Reason.STORE_UNAVAILABLE, "more writes than the disk takes")
+        try:
+            async with asyncio.timeout(within):
+                return await self._queue(item, within)
+        except TimeoutError:
+            raise OursError(Reason.STORE_UNAVAILABLE, "not written in time") from None
+
+    def refuses(self, within: float, *, yields: bool = False) -> bool:
+        """Whether `submit` would refuse this at once."""
+        ahead, began = len(self._waiting) + len(self._gathered), self._began
+        if not began and not ahead:
+            return False  # nothing is under way: however slow the last one was, this one is tried
+        elapsed = time.monotonic() - began if began else 0.0
+        took = max(self._took, elapsed)
+        before = ahead // self._batch
+        begins = (took - elapsed if began else 0.0) + before * took
+        return begins + took > within or (yields and before > 0 and begins > YIELDING_S)
+
+    def _queue(self, item: T, within: float | None) -> asyncio.Future[R]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         if not self._gathered:
             loop.call_soon(self._hand_over)
-        self._gathered.append((item, future))
-        return await future
+        self._gathered.append((item, future, within is not None))
+        return future
 
     def _hand_over(self) -> None:
         gathered, self._gathered = self._gathered, []
@@ -55,7 +88,7 @@ class Lane(Generic[T, R]):
         """
         with self._wake:
             if not self._closed and not (spare and len(self._waiting) >= self._bound):
-                self._waiting.append((item, None))
+                self._waiting.append((item, None, False))
                 self._wake.notify()
 
     def close(self) -> None:
@@ -72,20 +105,32 @@ class Lane(Generic[T, R]):
             with self._wake:
                 while not self._waiting and not self._closed:
                     self._wake.wait()
-                taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-            if not taken:
-                return
-            self._settle(taken)
+                if not self._waiting:
+                    return
+                taken = self._take()
+            if taken:
+                self._began = began = time.monotonic()
+                self._settle(taken)
+                self._took, self._began = time.monotonic() - began, 0.0
 
-    def _settle(self, taken: list[tuple[T, "asyncio.Future[R] | None"]]) -> None:
+    def _take(self) -> "list[_Queued[T, R]]":
+        taken: list[_Queued[T, R]] = []
+        while self._waiting and len(taken) < self._batch:
+            queued = self._waiting.popleft()
+            _, future, bounded = queued
+            if not (bounded and future is not None and future.cancelled()):
+                taken.append(queued)
+        return taken
+
+    def _settle(self, taken: "list[_Queued[T, R]]") -> None:
         results: Sequence[R] | Exception
         try:
-            results = self._write([item for item, _ in taken])
+            results = self._write([item for item, _, _ in taken])
             if len(results) != len(taken):
                 raise RuntimeError("a batch answered in part")
         except Exception as error:
             results = error
-        futures = [future for _, future in taken]
+        futures = [future for _, future, _ in taken]
         loop = next((future.get_loop() for future in futures if future is not None), None)
         if loop is None:
             return

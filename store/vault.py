@@ -17,6 +17,7 @@ import hmac
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,12 @@ class Vault:
 
     def ensure_key(self, app_key: str, client_key: str) -> None:
         """Makes the tenant's key if it has none; committed when it returns."""
-        self._drop_unless(app_key, client_key, self._ring.ensure(app_key, client_key))
+        self.ensure_keys([(app_key, client_key)])
+
+    def ensure_keys(self, tenants: Sequence[tuple[str, str]]) -> None:
+        """As `ensure_key`, of several in one transaction: each commit waits for the disk."""
+        for tenant, key_id in self._ring.ensure_all(tenants).items():
+            self._drop_unless(*tenant, key_id)
 
     def _drop_unless(self, app_key: str, client_key: str, key_id: str | None) -> None:
         kept = self._keys.get((app_key, client_key))

@@ -7,6 +7,7 @@ of one would come out of it as whatever that module makes of it; so until then t
 
 import os
 import signal
+import sys
 from types import FrameType
 
 INTERRUPTED = 130
@@ -18,7 +19,10 @@ def main() -> None:
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heard:
         signal.signal(signal.SIGINT, _end)
-    from tenure.cli.main import main as run  # noqa: PLC0415 (see above)
+    if sys.argv[1:2] == ["serve"]:
+        from tenure.cli.root import main as run  # noqa: PLC0415 (see above)
+    else:
+        from tenure.cli.main import main as run  # noqa: PLC0415
 
     if heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -73,14 +73,17 @@ Check = Callable[[Installation], Iterator[Finding]]
 
 def examine(installation: Installation) -> Iterator[Finding]:
     """All findings, as they are made. Errors a check did not foresee are findings too."""
-    expected: tuple[type[Exception], ...] = (OSError, UntrustedStoreError, SettingsError, *database_errors())
     for check in CHECKS:
         try:
             yield from check(installation)
-        except expected as error:
+        except _expected() as error:
             name = check.__name__.removeprefix("check_").replace("_", " ")
             told = f"could not be looked at: {sentence_of(error)}"
             yield Finding(name, Level.BAD, told, "See to that, then ask again.")
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    return (OSError, UntrustedStoreError, SettingsError, *database_errors())
 
 
 def check_sqlite(_: Installation) -> Iterator[Finding]:

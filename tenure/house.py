@@ -25,6 +25,7 @@ from tenure.store.decisions import DecisionLane, SqliteDecisions
 from tenure.store.install_keys import VouchedKeys
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
+from tenure.store.pace import Pace
 from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend, last_signed
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
@@ -60,14 +61,14 @@ class House:
         )
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
         veil_vault = open_vault(settings)
-        self.decisions = DecisionLane(
-            settings.beside("decisions"), Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
-        )
+        pace = Pace()
+        veil = Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
+        self.decisions = DecisionLane(settings.beside("decisions"), veil, pace)
         self.marks = Veil(self.vault, settings.app_key)
         watched = log_of(settings)
         self._watch, self._doubted = ClockWatch(watched), False
         self._shown_watch: ClockWatch | None = None
-        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed)
+        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed, pace)
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
         signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
@@ -82,10 +83,10 @@ class House:
         self.check_dummy: Callable[[], None] = lambda: None
         self._writers = (key_writer, veil_vault, signer, signed, watched)
 
-    async def ensure_key(self, app_key: str, client_key: str) -> None:
+    async def ensure_key(self, app_key: str, client_key: str, *, within: float, yields: bool = False) -> None:
         """`lifecycle.Keys`."""
         if not self.vault.has_key(app_key, client_key):
-            await self._new_keys.submit((app_key, client_key))
+            await self._new_keys.submit((app_key, client_key), within=within, yields=yields)
 
     def failures(self, address: str) -> int:
         """`signing.Failures`."""
@@ -202,8 +203,7 @@ def _not_ready(log: Log, last: SignedHead | None) -> list[str]:
 
 def _key_maker(vault: Vault) -> Any:
     def make(batch: Sequence[tuple[str, str]]) -> list[None]:
-        for tenant in batch:
-            vault.ensure_key(*tenant)
+        vault.ensure_keys(batch)
         return [None] * len(batch)
 
     return make

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import structlog
@@ -25,7 +26,6 @@ from tenure.alarms import Alarms
 from tenure.counting import DECISIONS, last_count
 from tenure.forgetting import clear, due, due_before, forget, overwrite, reapply
 from tenure.lease import Lease
-from tenure.posting import Poster
 from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings, holds_head
 from tenure.store.decision_digest import DecisionDigests
@@ -34,6 +34,9 @@ from tenure.store.files import replace
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import HeadRefusedError, HeadSigner
 from tenure.stores import log_of
+
+if TYPE_CHECKING:
+    from tenure.posting import Poster
 
 TICK_S = 5.0
 MINUTE_S = 60.0
@@ -71,7 +74,7 @@ class Housekeeping:
         self._alarms = Alarms(settings, clock)
         self._poster: Poster | None = None
         if settings.alarm_url is not None:
-            self._poster = Poster(settings.beside("decisions"), settings.alarm_url, self._holding.is_set)
+            self._poster = _poster(settings.beside("decisions"), settings.alarm_url, self._holding.is_set)
         self._decisions = SqliteDecisions(settings.beside("decisions"))
         self._last_mark = 0
         self._cleared, _ = self._ring.generation()
@@ -209,3 +212,9 @@ def write_head(path: Path, note: str) -> None:
     if not holds_head(path):
         raise OSError(f"{path} is no signed head, and is not written over")
     replace(path, note.encode())
+
+
+def _poster(path: Path, url: str, holds: Callable[[], bool]) -> "Poster":
+    from tenure.posting import Poster  # noqa: PLC0415 (it brings a client that only this setting needs)
+
+    return Poster(path, url, holds)

@@ -153,6 +153,7 @@ class Settings(KeySettings):
     webhook_limit: int = Field(10 * 1024 * 1024, ge=1)
     decisions_days: int = Field(90, ge=1)
     decisions_mb: int = Field(1024, ge=8)
+    ballast_mb: int = Field(8, ge=0)
     log_calls: Literal["notable", "all"] = "notable"
     slow_ms: int = Field(1000, ge=1)
 

@@ -1,5 +1,6 @@
 """Which store a DATABASE_URL names: the log's end of a worker, and the log for commands, on SQLite or PostgreSQL."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -45,7 +46,9 @@ class Events(Protocol):
     contexts: Contexts
     key_store: KeyStore
 
-    async def append(self, request: Append) -> AppendResult: ...
+    async def append(self, request: Append, *, within: float, yields: bool = False) -> AppendResult: ...
+
+    def refuses(self, within: float, *, yields: bool = False) -> bool: ...
 
     async def spent(self, fingerprint: str) -> Spend | None: ...
 
@@ -65,9 +68,13 @@ class SqliteEvents:
         self.contexts: Contexts = SecurityContexts(self._reader.connection)
         self.key_store: KeyStore = self._keys
 
-    async def append(self, request: Append) -> AppendResult:
+    async def append(self, request: Append, *, within: float, yields: bool = False) -> AppendResult:
         """`ports.AsyncLog`."""
-        return await self._lane.submit(request)
+        return await self._lane.submit(request, within=within, yields=yields)
+
+    def refuses(self, within: float, *, yields: bool = False) -> bool:
+        """`ports.AsyncLog`."""
+        return self._lane.refuses(within, yields=yields)
 
     async def spent(self, fingerprint: str) -> Spend | None:
         """`ports.SpentTokens`."""
@@ -149,21 +156,17 @@ def schema_problems(settings: StoreSettings, log: Log) -> list[str]:
 
 
 def database_errors() -> tuple[type[Exception], ...]:
-    """What the databases in use raise."""
-    try:
-        from psycopg import Error  # noqa: PLC0415 (only who uses it needs psycopg)
-    except ImportError:
-        return (DatabaseError,)
-    return (DatabaseError, Error)
+    """What the databases in use raise; asked when something was raised, for by then the one in use is loaded."""
+    psycopg = sys.modules.get("psycopg")
+    return (DatabaseError, psycopg.Error) if psycopg else (DatabaseError,)
 
 
 def damage() -> tuple[type[Exception], ...]:
     """What they raise where something in them is not as it was made; that a server went away is not among it."""
-    try:
-        from psycopg import DataError, InternalError, ProgrammingError  # noqa: PLC0415
-    except ImportError:
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is None:
         return (DatabaseError,)
-    return (DatabaseError, DataError, InternalError, ProgrammingError)
+    return (DatabaseError, psycopg.DataError, psycopg.InternalError, psycopg.ProgrammingError)
 
 
 def sentence_of(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from tenure import __version__, unused
+from tenure import __version__, ballast, unused
 from tenure.api.app import App, Listener, Route, descriptor, healthz, openapi, readyz
 from tenure.api.audit import Audit
 from tenure.api.console.app import Condition, Console
@@ -156,7 +156,8 @@ def build(settings: Settings) -> App:
 def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) -> Listener:
     async def notices() -> list[str]:
         trusted = widened(settings, os.environ.get(INTERNAL_HOST, "127.0.0.1"))
-        return [*trusted, *limits(settings), *await house.notices()]
+        lacking = ballast.missing(settings)
+        return [*trusted, *limits(settings), *([lacking] if lacking else []), *await house.notices()]
 
     async def condition() -> Condition:
         found, noticed = await asyncio.gather(house.problems(), notices())

@@ -7,16 +7,19 @@ in a file carries the stylesheet, allowed by its hash.
 
 import base64
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tenure.api.http import Answer
 from tenure.projections.words import tame
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HOME = "/console/"
 POLICY = (
@@ -62,7 +65,11 @@ def percent(share: float | None) -> str:
     return "no call" if share is None else f"{100 * share:.2f} %"
 
 
-def _environment() -> Environment:
+@cache
+def _pages() -> "Environment":
+    # with the first page, so that a start does not wait for it
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
     made = Environment(
         loader=PackageLoader("tenure.api.console"), autoescape=True, undefined=StrictUndefined, finalize=_shown,
         trim_blocks=True, lstrip_blocks=True,
@@ -72,9 +79,6 @@ def _environment() -> Environment:
     return made
 
 
-_PAGES = _environment()
-
-
 def static(name: str) -> bytes:
     """A file of ours, as it lies beside the templates."""
     return files("tenure.api.console").joinpath("static", name).read_bytes()
@@ -82,7 +86,7 @@ def static(name: str) -> bytes:
 
 def page(template: str, status: int = 200, **values: Any) -> Answer:
     """A page of the console."""
-    body = _PAGES.get_template(template).render(**values)
+    body = _pages().get_template(template).render(**values)
     return Answer(status, body.encode(), ((b"content-type", b"text/html; charset=utf-8"), *HEADERS))
 
 
@@ -95,4 +99,4 @@ def standalone(template: str, **values: Any) -> str:
     given = values | {"style": Markup(style)}  # noqa: S704 # nosec B704 # our own file
     if "svg" in values:
         given["svg"] = Markup(values["svg"])  # noqa: S704 # nosec B704 # it escapes its own text
-    return _PAGES.get_template(template).render(policy=policy, **given)
+    return _pages().get_template(template).render(policy=policy, **given)

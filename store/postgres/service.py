@@ -34,14 +34,19 @@ class _Bounded(Generic[T, R]):
         self._work = work
         self._lane: Lane[tuple[T, float], R | None] = Lane(self._in_time, name=name)
 
-    async def submit(self, item: T) -> R:
-        """The result, or OursError (`store_unavailable`)."""
+    async def submit(self, item: T, *, yields: bool = False) -> R:
+        """The result, or OursError (`store_unavailable`). `yields`: `store.lane`."""
+        asked, patience = (item, time.monotonic() + BOUND_S), 2 * BOUND_S if yields else None
         try:
             async with asyncio.timeout(BOUND_S):
-                return cast(R, await self._lane.submit((item, time.monotonic() + BOUND_S)))
+                return cast(R, await self._lane.submit(asked, within=patience, yields=yields))
         except TimeoutError:
             self._session.abort()
             raise OursError(Reason.STORE_UNAVAILABLE, "the database did not answer in time") from None
+
+    def refuses(self, *, yields: bool) -> bool:
+        """Whether `submit` would refuse at once."""
+        return yields and self._lane.refuses(2 * BOUND_S, yields=True)
 
     def _in_time(self, batch: Sequence[tuple[T, float]]) -> list[R | None]:
         now = time.monotonic()
@@ -73,9 +78,13 @@ class PostgresEvents:
         """The tenant as of a commit after the call."""
         return await self._contexts.submit((app_key, client_key))
 
-    async def append(self, request: Append) -> AppendResult:
-        """Flushed and in force when it returns."""
-        return await self._appends.submit(request)
+    async def append(self, request: Append, *, within: float = BOUND_S, yields: bool = False) -> AppendResult:
+        """Flushed and in force when it returns; however long it may take, not longer than `BOUND_S`."""
+        return await self._appends.submit(request, yields=yields)
+
+    def refuses(self, within: float = BOUND_S, *, yields: bool = False) -> bool:
+        """`ports.AsyncLog`."""
+        return self._appends.refuses(yields=yields)
 
     async def spent(self, fingerprint: str) -> Spend | None:
         """What the spent list says of a token."""

@@ -37,7 +37,9 @@ def blame(error: Exception, settings: StoreSettings) -> tuple[str, int]:
     if "disk I/O error" in text or "is full" in text:
         # no word of damage: a backup put back onto such a disk helps nobody
         where = settings.log_path.absolute().parent
-        return f"the disk below {where} cannot be read or written ({text}); look at it and its room, then try again", 1
+        spare = Path(f"{settings.log_path}-ballast")
+        room = f" (deleting {spare} gives some: it is there for that)" if spare.exists() else ""
+        return f"the disk below {where} cannot be read or written ({text}); look at it and its room{room}, try again", 1
     for name, path in there.items():
         wrong = _wrong(path, _HOLDS[name])
         if wrong:

@@ -1,11 +1,7 @@
-"""The command `tenure`."""
+"""The command `tenure`: all commands under one root."""
 
 from typing import Any
 
-import typer
-from typer.main import get_command
-
-from tenure import __version__
 from tenure.cli import (
     alarms,
     audit,
@@ -24,36 +20,12 @@ from tenure.cli import (
 from tenure.cli import log as log_commands
 from tenure.cli import timeline as timeline_command
 from tenure.cli.difference import diff
-from tenure.cli.help import tidy
-from tenure.cli.output import fail
 from tenure.cli.rebuild import rebuild
 from tenure.cli.reinstate import reinstate
 from tenure.cli.replay import replay
-from tenure.cli.serve import serve
+from tenure.cli.root import new_app, run, tree_of
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    help="The event-sourced front door of a Jira app. Example: tenure demo Example: tenure serve --port 8000 "
-    "Example: tenure decisions --verdict refused",
-)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    pass
-
-
-app.command(rich_help_panel="Serve")(serve)
+app = new_app()
 app.command(rich_help_panel="Serve")(demo.demo)
 app.add_typer(stories.simulate_app, name="simulate", rich_help_panel="Serve")
 app.command(rich_help_panel="Serve")(operate.sign)
@@ -83,12 +55,9 @@ app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")
 
 def command_tree() -> Any:
     """All commands, laid out as the help shows them."""
-    return tidy(get_command(app))
+    return tree_of(app)
 
 
 def main() -> None:
     """Runs the command line."""
-    try:
-        command_tree()(prog_name="tenure")
-    except OverflowError:
-        raise SystemExit(fail("a number is larger than any position of a log", 2).exit_code) from None
+    run(app)

@@ -24,14 +24,16 @@ def serve(
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
 ) -> None:
     """The service. Settings come from TENURE_… variables. Example: tenure serve --port 8000 --workers 2"""
-    from tenure import logs, serving, wiring  # noqa: PLC0415 (see above)
+    from tenure import ballast, logs, serving, wiring  # noqa: PLC0415 (see above)
 
     logs.configure()
     settings = settings_of(Settings)
     with guarded():
         settings.master()
         wiring.read_descriptor(settings)
+        ballast.give_up_if_full(settings)
         wiring.prepare(settings)
+        ballast.lay(settings)
     public = _bind(host, port, "--port")
     number = public.getsockname()[1]
     if internal_port is None:

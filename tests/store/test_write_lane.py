@@ -125,3 +125,40 @@ def test_the_log_behind_a_lane_gives_each_its_result(tmp_path: Path) -> None:
     assert [type(result) for result in found] == [Appended] + [Conflict] * 4 + [Appended] * 5
     assert log.head()[0] == 6
     log.close()
+
+
+def test_what_the_disk_does_not_take_is_refused_at_once() -> None:
+    """Past the next transaction who yields is refused at once, who can wait is not, until it would be too late; and who
+    has waited in vain is not written.
+    """
+    gate, begun, written = threading.Event(), threading.Event(), list[int]()
+
+    def write(batch: Sequence[int]) -> list[int]:
+        begun.set()
+        gate.wait(10)
+        written.extend(batch)
+        return list(batch)
+
+    async def run() -> None:
+        lane = Lane(write, name="test", batch=2)
+        tasks = [asyncio.ensure_future(lane.submit(0, within=5, yields=True))]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.sleep(0.2)
+        tasks += [asyncio.ensure_future(lane.submit(number, within=30, yields=True)) for number in (1, 2)]
+        await asyncio.sleep(0)
+        with pytest.raises(OursError):
+            await lane.submit(3, within=30, yields=True)
+        tasks.append(asyncio.ensure_future(lane.submit(4, within=30)))
+        with pytest.raises(OursError):
+            await lane.submit(5, within=0.1)
+        with pytest.raises(OursError) as caught:
+            await lane.submit(6, within=1)
+        assert caught.value.detail == "not written in time"
+        gate.set()
+        assert await asyncio.wait_for(asyncio.gather(*tasks), 10) == [0, 1, 2, 4]
+        assert not lane.refuses(0.5, yields=True), "nothing is under way: it is tried"
+        lane.close()
+
+    asyncio.run(run())
+    assert written == [0, 1, 2, 4]

@@ -18,7 +18,7 @@ import pytest
 
 SOURCE: Final = Path(__file__).parents[1] / "torture" / "faults.c"
 FOR_EVER: Final = 1 << 30
-_HEAD = struct.Struct("=6i")
+_HEAD = struct.Struct("=7i")
 _PREFIX = 1024
 
 
@@ -69,15 +69,28 @@ class Faults:
     @contextmanager
     def of(self, kinds: Calls, error: int, prefix: Path, first: int = 1, count: int = FOR_EVER) -> Iterator[None]:
         """From the `first` such call on `count` of them fail, on files whose path begins with `prefix`."""
-        text = os.fsencode(prefix.resolve())
-        self._shared[_HEAD.size :] = text + bytes(_PREFIX - len(text))
+        self._below(prefix)
         # what switches it on comes last, and goes first
-        self._shared[4 : _HEAD.size] = _HEAD.pack(0, error, first, first + count - 1, 0, 0)[4:]
+        self._shared[4 : _HEAD.size] = _HEAD.pack(0, error, first, first + count - 1, 0, 0, 0)[4:]
         self._shared[:4] = struct.pack("=i", kinds)
         try:
             yield
         finally:
             self._shared[:4] = bytes(4)
+
+    @contextmanager
+    def slow(self, seconds: float, prefix: Path) -> Iterator[None]:
+        """Every fsync of files whose path begins with `prefix` takes so much longer."""
+        self._below(prefix)
+        self._shared[_HEAD.size - 4 : _HEAD.size] = struct.pack("=i", round(seconds * 1e6))
+        try:
+            yield
+        finally:
+            self._shared[_HEAD.size - 4 : _HEAD.size] = bytes(4)
+
+    def _below(self, prefix: Path) -> None:
+        text = os.fsencode(prefix.resolve())
+        self._shared[_HEAD.size :] = text + bytes(_PREFIX - len(text))
 
     @property
     def failed(self) -> int:

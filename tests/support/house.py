@@ -61,6 +61,7 @@ class House:
             "INSTALL_KEYS_URL": self.keys.url,
             "UPSTREAM_URL": self.receiver.url,
             "FORWARD_AUTH": "nginx",
+            "BALLAST_MB": "0",  # 8 MB a test would be much
             **(settings or {}),
         }
         self.arguments = arguments

@@ -2,7 +2,8 @@
 
    The file named by FAULTS_CONTROL is `struct control`. While `which` has the kind of a call and the call's file has a
    path that begins with `prefix`, such calls are counted in `seen`, by all threads and processes together; the ones
-   numbered `first` to `last` fail with `error` and are counted in `failed`. Nothing is written then, not even in part. */
+   numbered `first` to `last` fail with `error` and are counted in `failed`. Nothing is written then, not even in part.
+   While `delay_us` is set, every fsync and fdatasync below `prefix` takes that long besides, whatever `which` is. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +21,7 @@
 enum { SYNC = 1, WRITE = 2, OPEN = 4, TRUNCATE = 8 };
 
 struct control {
-    atomic_int which, error, first, last, seen, failed;
+    atomic_int which, error, first, last, seen, failed, delay_us;
     char prefix[1024];
 };
 
@@ -50,20 +51,36 @@ static int fails(int kind, const char *path) {
     return 1;
 }
 
-static int fails_at(int kind, int file) {
-    char link[64], path[1024];
-    if (!control || !(control->which & kind))
-        return 0;
+static int path_of(int file, char *path, size_t size) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0)
+    ssize_t length = readlink(link, path, size - 1);
+    path[length < 0 ? 0 : length] = 0;
+    return length >= 0;
+}
+
+static int fails_at(int kind, int file) {
+    char path[1024];
+    if (!control || !(control->which & kind) || !path_of(file, path, sizeof path))
         return 0;
-    path[length] = 0;
     return fails(kind, path);
 }
 
-int fsync(int file) { return fails_at(SYNC, file) ? -1 : REAL(fsync)(file); }
-int fdatasync(int file) { return fails_at(SYNC, file) ? -1 : REAL(fdatasync)(file); }
+static void slow_down(int file) {
+    char path[1024];
+    int delay = control ? control->delay_us : 0;
+    if (delay && path_of(file, path, sizeof path) && !strncmp(path, control->prefix, strlen(control->prefix)))
+        usleep(delay);
+}
+
+int fsync(int file) {
+    slow_down(file);
+    return fails_at(SYNC, file) ? -1 : REAL(fsync)(file);
+}
+int fdatasync(int file) {
+    slow_down(file);
+    return fails_at(SYNC, file) ? -1 : REAL(fdatasync)(file);
+}
 int ftruncate(int file, off_t size) { return fails_at(TRUNCATE, file) ? -1 : REAL(ftruncate)(file, size); }
 int ftruncate64(int file, off64_t size) { return fails_at(TRUNCATE, file) ? -1 : REAL(ftruncate64)(file, size); }
 

@@ -13,6 +13,13 @@ PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("kill -9", "100 kills under 4 writers", "tests/torture/test_kills.py", {"TENURE_TORTURE_CYCLES": "100"}),
     ("faults", "call n = 1…20 fails, 5 kinds, 4 files", "tests/torture/test_faults.py", {"TENURE_TORTURE_NTH": "20"}),
     ("limits", "file size, descriptors, full disk", "tests/torture/test_limits.py", {}),
+    ("overload", "10 times the writes of a slow disk", "tests/torture/test_overload.py", {"TENURE_TORTURE_OVER": "10"}),
+    (
+        "slow",
+        "600 slow clients, SIGTERM amid them",
+        "tests/torture/test_slow_clients.py",
+        {"TENURE_TORTURE_CLIENTS": "600"},
+    ),
 )
 BOUND_S: Final = 900
 _COUNT: Final = re.compile(r"(\d+) passed")
@@ -41,7 +48,9 @@ def main() -> int:
         took = time.monotonic() - began
         outcome = "bad" if status else "good"
         print(f"{part:<9} {what:<40} {found[1] if found else '0':>6} {outcome:<8} {took:>8.1f}", flush=True)
-        notes = [line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "SKIPPED", "not done"))]
+        notes = [
+            line for line in told.splitlines() if line.startswith(("seed ", "told: ", "FAILED", "SKIPPED", "not done"))
+        ]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
     return 1 if bad else 0

@@ -81,6 +81,12 @@ def _descriptors(house: House) -> set[int]:
     return {int(name) for name in os.listdir(f"/proc/{house.service.pid}/fd")}
 
 
+def _cpu(house: House) -> float:
+    """The seconds of CPU that the service has used so far."""
+    fields = Path(f"/proc/{house.service.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_no_descriptor_is_left(tmp_path: Path) -> None:
     """With no descriptor left, who is connected is answered, others are turned away; then all are answered again."""
     with House(tmp_path) as house, httpx.Client(trust_env=False, timeout=10) as kept, ExitStack() as idle:
@@ -96,6 +102,9 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
             began = time.monotonic()
             assert [callers.write() for _ in range(3)] == [0, 0, 0]
             assert time.monotonic() - began < 5, "kept waiting, not turned away"
+            used, began = _cpu(house), time.monotonic()
+            time.sleep(1)
+            assert _cpu(house) - used < (time.monotonic() - began) / 5, "goes round and round for want of a descriptor"
         callers.heals()
         callers.nothing_is_lost()
 
@@ -114,10 +123,13 @@ def test_the_disk_is_full(small_disk: Path) -> None:
         callers.nothing_is_lost()
 
 
-def test_a_start_on_a_full_disk(small_disk: Path) -> None:
-    """A start on a full disk comes up or says what is wrong; with room again the next has everything."""
+@pytest.mark.parametrize("ballast", ["0", "1"])
+def test_a_start_on_a_full_disk(ballast: str, small_disk: Path) -> None:
+    """A start on a full disk comes up or says what is wrong, with a ballast it comes up; with room again the next has
+    everything, and a ballast anew.
+    """
     (small_disk / "house").mkdir()
-    with House(small_disk / "house") as house:
+    with House(small_disk / "house", {"BALLAST_MB": ballast}) as house:
         callers = Callers(house)
         callers.write()
         house.service.kill()
@@ -127,6 +139,19 @@ def test_a_start_on_a_full_disk(small_disk: Path) -> None:
                 house.restart()
             except RuntimeError as not_started:
                 said = str(not_started)
+            if ballast == "1":
+                assert said == ""
+                _goes_on_without_ballast(house, callers)
         assert "Traceback" not in said
         assert "damaged" not in said
         callers.nothing_is_lost()
+        assert (house.folder / "events.db-ballast").exists() is (ballast == "1")
+
+
+def _goes_on_without_ballast(house: House, callers: Callers) -> None:
+    assert not (house.folder / "events.db-ballast").exists()
+    assert "ballast given up" in house.service.output
+    ready = httpx.get(f"{house.service.internal_url}/readyz", trust_env=False, timeout=15).json()
+    assert any("BALLAST_MB" in notice for notice in ready["notices"])
+    callers.site = house.again(callers.site)
+    assert [callers.write(), callers.install(), callers.check()] == [204, 204, 200]
