@@ -22,18 +22,20 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
+# the plugins that are installed would look at each start at what no test here needs
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+
 import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
 ROOT: Final = Path(__file__).parents[2]
 DOMAIN: Final = ROOT / "domain"
-CPU_S: Final = 40
+CPU_S: Final = 25
+MEMORY: Final = 1 << 30
 WALL_S: Final = 300
 KILLED: Final = 70
-# the plugins left out would look at each start at what no test here needs
 OPTIONS: Final = ("-q", "-x", "--no-header", "--noconftest", "-W", "ignore", "-p", "no:cacheprovider",
-                  "-p", "no:schemathesis", "-p", "no:xdist", "-p", "no:playwright", "-p", "no:timeout", "-o", "timeout=0",
                   f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}")  # fmt: skip
 
 Job = tuple[str, Callable[[], bool]]  # a mutant's name, and what says whether it lives
@@ -49,12 +51,25 @@ def quick_examples() -> None:
     hypothesis.settings.load_profile("mutants")
 
 
+def warm(modules: Sequence[str]) -> None:
+    """Imports once what every child will need, pytest's own parts among it."""
+    for name in modules:
+        importlib.import_module(name)
+    out = os.dup(1), os.dup(2)
+    _silenced()
+    pytest.main([*OPTIONS, "--collect-only", str(ROOT / "tests/mutants")])
+    for place, kept in enumerate(out, 1):
+        os.dup2(kept, place)
+        os.close(kept)
+
+
 def in_child(work: Callable[[], bool]) -> bool:
     """Whether a mutant lives: `work` in a child of this process. One that dies or does not end does not live."""
     pid = os.fork()
     if not pid:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         signal.alarm(WALL_S)
         with contextlib.suppress(BaseException):
             if work():
@@ -190,7 +205,7 @@ def trace_in_child(tests: Sequence[str], then: Callable[[Traced], Any]) -> Any:
     if not pid:
         os.close(reading)
         out = os.fdopen(os.dup(writing), "wb")
-        _silenced() if not os.environ.get("MUTANTS_LOUD") else None
+        _silenced()
         quick_examples()
 
         def ended(traced: Traced) -> None:
