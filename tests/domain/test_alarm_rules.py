@@ -108,8 +108,11 @@ def test_which_refused_installs_are_watched(reason: Reason) -> None:
 def test_no_install_no_watch() -> None:
     """Another kind of call, one that passed, one of nobody, and one kept back by the limit of unknown keys: none."""
     install_call = call(Reason.KEY_UNAVAILABLE, kind="installed")
-    for other in ({"kind": "uninstalled"}, {"verdict": "accepted"}, {"claimed_client_key": ""},
-                  {"detail": "too many unknown key ids"}):  # fmt: skip
+    others: tuple[dict[str, Any], ...] = (
+        {"kind": "uninstalled"}, {"verdict": "accepted"}, {"claimed_client_key": ""},
+        {"detail": "too many unknown key ids"},
+    )  # fmt: skip
+    for other in others:
         assert refused_install(9, replace(install_call, **other)) is None
     assert refused_install(9, replace(install_call, detail="timed out", client_key="")) is not None
 

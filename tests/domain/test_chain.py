@@ -41,7 +41,7 @@ def test_where_one_column_ends_is_part_of_the_hash() -> None:
 
 
 def test_a_sound_chain_is_walked_to_its_end() -> None:
-    """Events counted, the last position and hash told, and the hashes that were asked for, with that of the beginning."""
+    """Events are counted, the last position and hash told, and the hashes asked for, with that of the beginning."""
     assert walk([]) == Walk(wanted={0: GENESIS})
     hashes = [row[-1].decode() for row in THREE]
     assert walk(THREE, (2, 9)) == Walk(3, 3, hashes[2], 0, "", {0: GENESIS, 2: hashes[1]})

@@ -31,6 +31,8 @@ def qsh_of(base_url: str, method: str, url: str) -> str:
         (SERVER, "https://jira.example.com:8443/jira", "/", ""),
         (SERVER, "/jira/rest/x", "/rest/x", ""),
         (SERVER, "/rest/x", "/rest/x", ""),
+        ("https://jira.example.com/boX/", "/boX/rest", "/rest", ""),
+        ("https://jira.example.com/boX", "https://jira.example.com/boX/rest", "/rest", ""),
     ],
 )
 def test_a_token_is_bound_to_one_url_of_the_site(base_url: str, url: str, path: str, query: str) -> None:

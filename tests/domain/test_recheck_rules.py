@@ -104,9 +104,9 @@ def test_the_same_state_the_same_verdict() -> None:
     computed = (Step.ALGORITHM, Step.TIMES, Step.KEY, Step.QSH, Step.STATE)
     assert found == Again(Verdict(), computed, (Step.SIZE, Step.SYNTAX, Step.CLAIMS, Step.SIGNATURE))
     found = again(INSTALLED, under(None))
-    computed = (Step.ALGORITHM, Step.TIMES, Step.AUDIENCE, Step.QSH, Step.ISSUER, Step.STATE)
+    install_computed = (Step.ALGORITHM, Step.TIMES, Step.AUDIENCE, Step.QSH, Step.ISSUER, Step.STATE)
     back = (Step.SIZE, Step.SYNTAX, Step.CLAIMS, Step.KEY, Step.SIGNATURE, Step.REUSE, Step.PAYLOAD)
-    assert found == Again(Verdict(), computed, back)
+    assert found == Again(Verdict(), install_computed, back)
 
 
 def test_it_is_decided_at_its_own_time_unless_told() -> None:
@@ -211,7 +211,9 @@ def test_a_legacy_install_without_a_token() -> None:
     # with the algorithm known, or of another kind, it is read back as it was
     signed = page(Facts(now=NOW, alg="HS256"), kind=Callback.INSTALLED)
     assert reason_of(signed, under(LIVE, LEGACY)) is None
-    assert again(refused(Reason.TOKEN_MISSING, replace(signed, claimed_client_key="")), under(None, LEGACY)).untold == ""
+    assert (
+        again(refused(Reason.TOKEN_MISSING, replace(signed, claimed_client_key="")), under(None, LEGACY)).untold == ""
+    )
     switched = refused(Reason.TOKEN_MISSING, page(Facts(now=NOW), kind=Callback.UNINSTALLED, claimed_client_key=""))
     assert again(switched, under(None, LEGACY)).untold == ""
 
@@ -244,13 +246,17 @@ def test_a_token_whose_signature_was_not_looked_at() -> None:
     unknown = refused(Reason.KID_UNKNOWN, page(replace(FACTS, match="", alg="RS256", purpose="lifecycle")))
     assert again(unknown, under()).untold == ""
     assert Step.KEY in again(unknown, under()).read_back
-    assert again(page(replace(FACTS, match="")), under()) .untold == ""
+    assert again(page(replace(FACTS, match="")), under()).untold == ""
 
 
 def test_whose_secret_it_was_is_found_by_its_fingerprint() -> None:
     """The secret in force, the one just replaced, or another: by the fingerprint of the one that signed."""
     tried = frozenset({"print-one", "print-two"})
-    for used, expected in (("print-two", None), ("print-one", Reason.SECRET_SUPERSEDED), ("print-x", Reason.SIGNATURE_BAD)):
+    for used, expected in (
+        ("print-two", None),
+        ("print-one", Reason.SECRET_SUPERSEDED),
+        ("print-x", Reason.SIGNATURE_BAD),
+    ):
         assert reason_of(page(), under(TWICE, used=used, tried=tried)) is expected
     # read back where nothing is known of fingerprints, of an install key's signature, and of nobody's
     assert reason_of(page(), under(TWICE, used="print-one")) is None
@@ -263,7 +269,7 @@ def test_a_secret_that_came_later_was_never_tried() -> None:
     """A signature that held under none of those tried says nothing of another one."""
     bad = refused(Reason.SIGNATURE_BAD, page(replace(FACTS, match="none")))
     both = frozenset({"print-one", "print-two"})
-    assert again(bad, under(TWICE, tried=both)) .untold == ""
+    assert again(bad, under(TWICE, tried=both)).untold == ""
     assert again(bad, under(TWICE, tried=both)).verdict == Verdict(Reason.SIGNATURE_BAD)
     for tried in (frozenset({"print-one"}), frozenset({"print-two"}), frozenset[str]()):
         assert again(bad, under(TWICE, tried=tried)).untold == NEVER_TRIED

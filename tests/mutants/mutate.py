@@ -1,6 +1,6 @@
 """Every small change of a source file that a test should notice: one mutant each, made on its syntax tree.
 
-What is changed: comparisons (boundary and direction), `and`/`or`, `not`, arithmetic, numbers (one more), true and false,
+Changed are: comparisons (boundary and direction), `and`/`or`, `not`, arithmetic, numbers (one more), true and false,
 texts and bytes (XX put in front), a member of one of our enums (its neighbour), conditions (turned round), what a
 function returns (None), calls, raises and additions that stand alone (left out), `break`/`continue`, the cases of a
 match and the elements of a collection at the top of a module (left out, one at a time). What is not: annotations,
@@ -18,8 +18,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
-# a node, its field, the place in it if it is a list, what is to stand there (None: nothing), the name around it, and the
-# outermost function it is in
+# a node, its field, the place in it if it is a list, what is to stand there (None: nothing), the name around it, and
+# the outermost function it is in
 _Found = tuple[ast.AST, str, int | None, ast.AST | None, str, ast.AST | None]
 
 COMPARISONS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
@@ -37,7 +37,7 @@ FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 @dataclass(frozen=True)
 class Mutant:
     """A change of a file, the `number`-th; `first` and `last` are the lines of what is changed, `inside` whether that
-    lies in a function's body, so that it does not run at import unless the function does; `head` is that function's line.
+    lies in a function's body, so that it does not run at import unless the function does; `head` that function's line.
     """
 
     name: str
@@ -114,6 +114,16 @@ def _is_docstring(node: ast.AST) -> bool:
 
 def _instead(node: ast.AST, name: str, place: int | None, one: Any, places: _Places) -> Iterator[ast.AST | None]:
     """What may stand there instead of `one`, which is in the field `name` of `node`."""
+    yield from _operations(one, places)
+    yield from _words(one, places)
+    if name in ("test", "ifs", "guard") and not isinstance(one, ast.Compare | ast.Constant):
+        yield ast.UnaryOp(ast.Not(), one)
+    collection = isinstance(node, ast.Tuple | ast.Set | ast.List) and name == "elts" and len(node.elts) > 1
+    if name == "cases" or (collection and places.at_top and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)):
+        yield None
+
+
+def _operations(one: Any, places: _Places) -> Iterator[ast.AST]:
     match one:
         case ast.Compare():
             for number, op in enumerate(one.ops):
@@ -127,12 +137,15 @@ def _instead(node: ast.AST, name: str, place: int | None, one: Any, places: _Pla
             yield one.operand
         case ast.BinOp() if type(one.op) in ARITHMETIC and not (places.at_top and _is_union(one)):
             yield ast.BinOp(one.left, ARITHMETIC[type(one.op)](), one.right)
+
+
+def _words(one: Any, places: _Places) -> Iterator[ast.AST]:
+    match one:
         case ast.Constant():
             yield from _constants(one)
         case ast.Attribute(value=ast.Name(id=enum)) if one.attr in places.enums.get(enum, ()):
             members = places.enums[enum]
-            other = members[(members.index(one.attr) + 1) % len(members)]
-            yield ast.Attribute(one.value, other, one.ctx)
+            yield ast.Attribute(one.value, members[(members.index(one.attr) + 1) % len(members)], one.ctx)
         case ast.Return(value=ast.AST() as value) if not _is_none(value):
             yield ast.Return(ast.Constant(None))
         case ast.Break():
@@ -141,11 +154,6 @@ def _instead(node: ast.AST, name: str, place: int | None, one: Any, places: _Pla
             yield ast.Break()
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.AugAssign():
             yield ast.Pass()
-    if (name == "test" or name == "ifs" or name == "guard") and not isinstance(one, ast.Compare | ast.Constant):
-        yield ast.UnaryOp(ast.Not(), one)
-    collection = isinstance(node, ast.Tuple | ast.Set | ast.List) and name == "elts" and len(node.elts) > 1
-    if name == "cases" or (collection and places.at_top and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)):
-        yield None
 
 
 def _is_union(node: ast.AST) -> bool:

@@ -12,16 +12,17 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-HERE: Final = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+import pytest
 
-import mutate  # noqa: E402
-import proving  # noqa: E402
+HERE: Final = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from mutants import mutate, proving  # noqa: E402 (tests/ is put on the path above)
 
 TESTS: Final = ("tests/domain",)
 AT_LEAST: Final = 0.95
@@ -77,17 +78,17 @@ def _patched(mutants: Sequence[mutate.Mutant], processes: int, traced: proving.T
         names = {name for line in range(one.first, one.last + 1) for name in traced.lines.get((one.file, line), ())}
         items = [traced.items[name] for name in sorted(names, key=traced.seconds.__getitem__)]
         work.append((one.name, partial(_try_patched, one, enums, alive, items)))
-    known = defaultdict(Counter[str])
+    known: dict[str, Counter[str]] = defaultdict(Counter)
     for (file, _), tests in traced.lines.items():
         known[file].update({name.partition("::")[0] for name in tests})
     return _living(work, processes), ({name for name, _ in work}, dict(known))
 
 
 def _try_patched(
-    one: mutate.Mutant, enums: dict[str, list[str]], alive: proving.Functions, items: Sequence[object]
+    one: mutate.Mutant, enums: dict[str, list[str]], alive: proving.Functions, items: Sequence[pytest.Item]
 ) -> bool:
     code = mutate.code_of(proving.DOMAIN / one.file, enums, one.number)
-    return proving.lives_patched(one.file, code, alive, items)  # type: ignore[arg-type]
+    return proving.lives_patched(one.file, code, alive, items)
 
 
 def _try_imported(one: mutate.Mutant, enums: dict[str, list[str]], tests: Sequence[str]) -> bool:
@@ -109,11 +110,15 @@ def living(mutants: Sequence[mutate.Mutant], processes: int) -> set[str]:
     proving.warm(WARM)
     found, (done, known) = proving.trace_in_child(TESTS, lambda traced: _patched(mutants, processes, traced))
     enums = mutate.enums_of(proving.DOMAIN)
-    files = {name: _files(name.removesuffix(".py"), known.get(name, Counter())) for name in {one.file for one in mutants}}
+    files = {
+        name: _files(name.removesuffix(".py"), known.get(name, Counter())) for name in {one.file for one in mutants}
+    }
     left = [one for one in mutants if one.name not in done]
     # the first file alone kills most, before the others have been imported
     for part in (slice(0, 1), slice(1, None)):
-        work: list[proving.Job] = [(one.name, partial(_try_imported, one, enums, files[one.file][part])) for one in left]
+        work: list[proving.Job] = [
+            (one.name, partial(_try_imported, one, enums, files[one.file][part])) for one in left
+        ]
         alive = _living(work, processes)
         left = [one for one in left if one.name in alive]
     return set(found) | alive
@@ -125,7 +130,8 @@ def _table(mutants: Sequence[mutate.Mutant], alive: set[str], same: set[str]) ->
     for file in (*files, ""):
         names = {one.name for one in mutants if not file or one.file == file}
         dead = names - alive
-        yield f"{file or 'all':<16} {len(names):>8} {len(dead):>7} {len(names & same):>11} {len(names & alive - same):>7}"
+        counts = f"{len(names):>8} {len(dead):>7} {len(names & same):>11} {len(names & alive - same):>7}"
+        yield f"{file or 'all':<16} {counts}"
 
 
 def main() -> int:
@@ -148,14 +154,16 @@ def main() -> int:
     same = set(listed) & names
     print("\n".join(_table(tried, alive, same)))
     where = {one.name: one.first for one in tried}
-    print("".join(f"lives: {name} (line {where[name]})\n" for name in sorted(alive - same, key=lambda n: (n.split()[0], where[n]))), end="")
+    living_on = sorted(alive - same, key=lambda name: (name.split()[0], where[name]))
+    print("".join(f"lives: {name} (line {where[name]})\n" for name in living_on), end="")
     gone = sorted(set(listed) - {one.name for one in every})
     killed = sorted(same - alive)
     print("".join(f"equivalent.txt: no such mutant: {name}\n" for name in gone), end="")
     print("".join(f"equivalent.txt: a test kills it: {name}\n" for name in killed), end="")
     share = len(names - alive) / max(1, len(names - same))
-    print(f"killed {share:.1%} of those that can be told from the original, {len(names - alive) / len(names):.1%} of all; "
-          f"{time.monotonic() - began:.0f} s")  # fmt: skip
+    dead = len(names - alive)
+    print(f"{dead} killed of {len(names)}, {share:.1%} of those that can be told from the original, "
+          f"{dead / len(names):.1%} of all; {time.monotonic() - began:.0f} s")  # fmt: skip
     return 1 if share < AT_LEAST or gone or killed else 0
 
 

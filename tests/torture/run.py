@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 # part, what it is, its tests, what is added to the environment
@@ -14,13 +15,16 @@ PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("faults", "call n = 1…20 fails, 5 kinds, 4 files", "tests/torture/test_faults.py", {"TENURE_TORTURE_NTH": "20"}),
     ("limits", "file size, descriptors, full disk", "tests/torture/test_limits.py", {}),
 )
+# a part that is no pytest run
+MUTANTS: Final = ("mutants", "200 small changes of the domain", ("tests/mutants/run.py", "--sample", "200"))
 BOUND_S: Final = 900
-_COUNT: Final = re.compile(r"(\d+) passed")
+_COUNT: Final = re.compile(r"(\d+) (?:passed|killed)")
+_PYTEST: Final = ("-m", "pytest", "-q", "--no-header", "-rfsP", "-p", "no:cacheprovider")
 
 
-def _run(tests: str, more: dict[str, str]) -> tuple[int, str]:
-    """The exit status of a part's tests, and what they said; a part that takes too long is bad."""
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-rfsP", "-p", "no:cacheprovider", tests]
+def _run(arguments: Sequence[str], more: dict[str, str]) -> tuple[int, str]:
+    """The exit status of a part, and what it said; a part that takes too long is bad."""
+    command = [sys.executable, *arguments]
     try:
         ran = subprocess.run(
             command, env=os.environ | more, capture_output=True, text=True, check=False, timeout=BOUND_S
@@ -34,14 +38,20 @@ def main() -> int:
     """Runs the parts one after the other."""
     bad = 0
     print(f"{'part':<9} {'tried':<40} {'count':>6} {'outcome':<8} {'seconds':>8}")
-    for part, what, tests, more in PARTS:
+    parts: list[tuple[str, str, tuple[str, ...], dict[str, str]]] = [
+        (part, what, (*_PYTEST, tests), more) for part, what, tests, more in PARTS
+    ]
+    parts.append((*MUTANTS, {}))
+    for part, what, arguments, more in parts:
         began = time.monotonic()
-        status, told = _run(tests, more)
+        status, told = _run(arguments, more)
         found = _COUNT.search(told)
         took = time.monotonic() - began
         outcome = "bad" if status else "good"
         print(f"{part:<9} {what:<40} {found[1] if found else '0':>6} {outcome:<8} {took:>8.1f}", flush=True)
-        notes = [line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "SKIPPED", "not done"))]
+        notes = [
+            line for line in told.splitlines() if line.startswith(("seed ", "FAILED", "SKIPPED", "not done", "lives: "))
+        ]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
     return 1 if bad else 0
