@@ -7,6 +7,7 @@ AUDIT_LOCK := tests/audit/requirements-audit.lock
 BENCH_LOCK := benchmarks/requirements-bench.lock
 PEERS := benchmarks/peers
 BENCH ?=
+MUTANTS ?=
 LOCK := requirements-dev.lock
 LOCK_FLAGS ?=
 
@@ -17,7 +18,7 @@ UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test traefik format check audit sbom bench torture docs pictures screenshots reference tutorial lock clean
+.PHONY: help setup demo test traefik format check audit sbom bench torture mutants docs pictures screenshots reference tutorial lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +75,9 @@ bench: $(BENCH_VENV)/.stamp $(PEERS)/node_modules/.stamp ## measure against the 
 
 torture: setup ## attacks, kill -9 and faults at their full size, one table, up to 30 minutes (quick versions are in make test)
 	$(VENV)/bin/python tests/torture/run.py
+
+mutants: setup ## change the domain in every small way, one at a time: do its tests notice? (MUTANTS="--file check.py", 40 minutes for all)
+	$(VENV)/bin/python tests/mutants/run.py $(MUTANTS)
 
 lock: setup ## write all locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null

@@ -213,3 +213,17 @@ def test_a_check_never_raises_and_never_accepts_an_unproved_call(
         assert body in (None, "client-1")
         assert alg == "RS256" or context is not None
     assert not found.retry or found.reason is Reason.SECRET_SUPERSEDED
+
+
+def test_what_a_stranger_wrote_is_told_cut() -> None:
+    """Of audiences at most 200 characters, of a wrong hash at most 64."""
+    audiences = check(lifecycle(replace(RS, aud=("a" * 150, "b" * 150))), None, POLICY, NOW)
+    assert audiences.detail == "a" * 150 + ", " + "b" * 48
+    assert check(evidence(replace(HS, qsh="x" * 65)), LIVE, POLICY, NOW).detail == "received " + "x" * 64
+
+
+def test_a_superseded_secret_is_told_to_retry_or_not() -> None:
+    """Yes or no, never nothing: it is stored."""
+    old = evidence(match=Match.PREVIOUS)
+    assert check(old, GONE, POLICY, NOW).retry is False
+    assert check(old, LIVE, POLICY, datetime.fromisoformat(LIVE.secret.since).timestamp() + NOW).retry is False

@@ -110,3 +110,23 @@ def test_no_path_or_query_raises(path: str, query: str) -> None:
     """Whatever text is addressed, there is a hash for it."""
     hashes = accepted_hashes("GET", path, query, "/base")
     assert all(len(found) == 64 for found in hashes)
+
+
+def test_a_base_path_left_out_is_none() -> None:
+    """Without one the whole path is hashed, whatever it begins with."""
+    assert canonical_path("/XX/page") == "/XX/page"
+    assert canonical_request("GET", "/XX/page", "") == "GET&/XX/page&"
+    assert request_hash("GET", "/XX/page", "") == request_hash("GET", "/XX/page", "", "/base")
+    assert accepted_hashes("GET", "/XX/page", "") == (request_hash("GET", "/XX/page", "", ""),)
+
+
+def test_what_is_no_text_is_hashed_and_raises_nothing() -> None:
+    """A lone surrogate in a path and escapes that are not UTF-8 are hashed with a replacement in their place."""
+    assert request_hash("GET", "/a\ud800", "") == request_hash("GET", "/a?", "")
+    assert accepted_hashes("GET", "/a%FF", "")[1] == request_hash("GET", "/a\ufffd", "")
+
+
+def test_a_base_path_is_stripped_of_its_slashes_alone() -> None:
+    """A name that ends in X stays whole."""
+    assert canonical_path("/appX/page", "/appX") == "/page"
+    assert canonical_path("/appX/page", "/appX/") == "/page"

@@ -1,6 +1,6 @@
 """Instances made quickly are the same as those made plainly."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
@@ -23,3 +23,21 @@ def test_an_altered_copy_is_what_replace_gives() -> None:
     assert alter(original) == original == Secret("s", "f", 1, 2, "then")
     with pytest.raises(KeyError):
         alter(NO_SECRET, colour="red")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """With default values of both kinds."""
+
+    name: str
+    size: int = 3
+    marks: list[str] = field(default_factory=list)
+
+
+def test_what_is_left_out_is_filled_in() -> None:
+    """Default values are the plain one's, and those that are made are made anew for each."""
+    make = swift(Filled)
+    assert make("a") == Filled("a")
+    assert make("a").marks is not make("a").marks
+    with pytest.raises(TypeError):
+        make()

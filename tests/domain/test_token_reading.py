@@ -304,3 +304,48 @@ def test_a_fingerprint_names_what_was_signed() -> None:
     assert read(text, HS).fingerprint == read(text, HS).fingerprint
     assert read(text, HS).fingerprint == read(tokens.hs256(CLAIMS, b"t"), HS).fingerprint
     assert good(iat=NOW - 1).fingerprint != read(text, HS).fingerprint
+
+
+def test_names_of_1_to_255_characters_are_taken() -> None:
+    """The shortest and the longest name."""
+    for name in ("a", "x" * 255):
+        assert good(iss=name).iss == name
+
+
+def test_an_install_tokens_audience_is_kept() -> None:
+    """One text, or each of a list, in its order; a refusal names the claim."""
+    for value, expected in (("https://app", ("https://app",)), (["a", "b"], ("a", "b")), ([], ())):
+        assert read(raw(tokens.to_json(claims(aud=value)), b'{"alg":"RS256"}'), BOTH).aud == expected
+    for odd in (tokens.OMIT, 1):
+        with pytest.raises(Refused) as caught:
+            read(raw(tokens.to_json(claims(aud=odd)), b'{"alg":"RS256"}'), BOTH)
+        assert caught.value.detail == "aud"
+
+
+@pytest.mark.parametrize(
+    ("now", "iat", "exp", "nbf", "detail"),
+    [
+        (NOW + 300, NOW, NOW + 180, None, "120 s ago"),
+        (NOW - 100, NOW, NOW + 180, None, "in 100 s"),
+        (NOW - 100, NOW, NOW + 180, NOW + 20, "in 120 s"),
+        (NOW, NOW, NOW + 4000, None, "4000 s"),
+        (-100, 0, 180, None, "in 100 s"),
+    ],
+)
+def test_a_token_out_of_its_time_says_by_how_much(now: float, iat: int, exp: int, nbf: int | None, detail: str) -> None:
+    """The operator is told the seconds."""
+    with pytest.raises(Refused) as caught:
+        check_times(good(iat=iat, exp=exp, nbf=nbf), now)
+    assert caught.value.detail == detail
+
+
+def test_the_beginning_of_time_is_a_time() -> None:
+    """Without `nbf` a token of the year 1970 is not dated ahead."""
+    check_times(good(iat=0, exp=60), -30)
+
+
+def test_a_refused_algorithm_is_told_cut() -> None:
+    """At most 40 characters of what a stranger wrote."""
+    with pytest.raises(Refused) as caught:
+        read(tokens.none_token(CLAIMS, "x" * 41), BOTH)
+    assert caught.value.detail == "x" * 40

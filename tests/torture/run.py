@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 # part, what it is, its tests, what is added to the environment
@@ -21,13 +22,17 @@ PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
         {"TENURE_TORTURE_CLIENTS": "600"},
     ),
 )
+# a part that is no pytest run
+MUTANTS: Final = ("mutants", "200 small changes of the domain", ("tests/mutants/run.py", "--sample", "200"))
 BOUND_S: Final = 900
-_COUNT: Final = re.compile(r"(\d+) passed")
+_COUNT: Final = re.compile(r"(\d+) (?:passed|killed)")
+_SHOWN: Final = ("seed ", "told: ", "FAILED", "SKIPPED", "not done", "lives: ")
+_PYTEST: Final = ("-m", "pytest", "-q", "--no-header", "-rfsP", "-p", "no:cacheprovider")
 
 
-def _run(tests: str, more: dict[str, str]) -> tuple[int, str]:
-    """The exit status of a part's tests, and what they said; a part that takes too long is bad."""
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-rfsP", "-p", "no:cacheprovider", tests]
+def _run(arguments: Sequence[str], more: dict[str, str]) -> tuple[int, str]:
+    """The exit status of a part, and what it said; a part that takes too long is bad."""
+    command = [sys.executable, *arguments]
     try:
         ran = subprocess.run(
             command, env=os.environ | more, capture_output=True, text=True, check=False, timeout=BOUND_S
@@ -41,16 +46,18 @@ def main() -> int:
     """Runs the parts one after the other."""
     bad = 0
     print(f"{'part':<9} {'tried':<40} {'count':>6} {'outcome':<8} {'seconds':>8}")
-    for part, what, tests, more in PARTS:
+    parts: list[tuple[str, str, tuple[str, ...], dict[str, str]]] = [
+        (part, what, (*_PYTEST, tests), more) for part, what, tests, more in PARTS
+    ]
+    parts.append((*MUTANTS, {}))
+    for part, what, arguments, more in parts:
         began = time.monotonic()
-        status, told = _run(tests, more)
+        status, told = _run(arguments, more)
         found = _COUNT.search(told)
         took = time.monotonic() - began
         outcome = "bad" if status else "good"
         print(f"{part:<9} {what:<40} {found[1] if found else '0':>6} {outcome:<8} {took:>8.1f}", flush=True)
-        notes = [
-            line for line in told.splitlines() if line.startswith(("seed ", "told: ", "FAILED", "SKIPPED", "not done"))
-        ]
+        notes = [line for line in told.splitlines() if line.startswith(_SHOWN)]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
     return 1 if bad else 0
