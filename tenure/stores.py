@@ -9,9 +9,13 @@ from tenure.domain.events import Event
 from tenure.domain.ports import Append, AppendResult, Contexts, EventLog, Spend, Transaction
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, current_of, schema
 from tenure.settings import SettingsError, StoreSettings
+from tenure.store.connection import UntrustedStoreError
 from tenure.store.install_keys import SqliteInstallKeys
 from tenure.store.lane import Lane
 from tenure.store.sqlite import SqliteLog, open_log
+
+# there while a copy into the log is not finished; its name keeps it out of the comparison of schemas
+COPYING = "copy_beside"
 
 
 class Log(EventLog, Protocol):
@@ -121,31 +125,49 @@ def _holds_a_log(log: Log) -> bool:
     return log.connection.execute("SELECT to_regclass('log_head')").fetchone()[0] is not None
 
 
-def prepare_log(settings: StoreSettings) -> None:
-    """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is."""
+def prepare_log(settings: StoreSettings, *, copying: bool = False) -> None:
+    """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is. `copying`: also one that a copy
+    has not finished.
+    """
     if settings.on_postgres:
         log, _ = _postgres(settings.database_url)
         log.open_log(settings.database_url, [schema("postgres")])
     else:
         open_log(settings.log_path, [schema()])
+    if not copying:
+        log_of(settings, read_only=False).close()
 
 
-def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
-    """The log for a command."""
+def log_of(settings: StoreSettings, *, read_only: bool = True, copying: bool = False) -> Log:
+    """The log for a command. To write to one that a copy has not finished, without `copying`: UntrustedStoreError."""
     projectors = () if read_only else (SecurityContextProjector(),)
-    if not settings.on_postgres:
-        return SqliteLog(settings.log_path, projectors, read_only=read_only)
-    log, _ = _postgres(settings.database_url)
-    made: Log = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
-    if not _holds_a_log(made):
+    made: Log
+    if settings.on_postgres:
+        log, _ = _postgres(settings.database_url)
+        made = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
+        if not _holds_a_log(made):
+            made.close()
+            raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
+    else:
+        made = SqliteLog(settings.log_path, projectors, read_only=read_only)
+    if not read_only and not copying and is_unfinished(settings, made):
         made.close()
-        raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
+        raise UntrustedStoreError("a copy into this log is not finished: run the same tenure copy again")
     return made
+
+
+def is_unfinished(settings: StoreSettings, log: Log) -> bool:
+    """Whether a copy into the log has begun and not ended: it is not the log it is to be yet."""
+    if settings.on_postgres:
+        return log.connection.execute("SELECT to_regclass(?::text)", (COPYING,)).fetchone()[0] is not None
+    sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?"
+    return bool(log.connection.execute(sql, (COPYING,)).fetchone()[0])
 
 
 def schema_problems(settings: StoreSettings, log: Log) -> list[str]:
     """What of the log's and its projections' schema is not as it was made, in words."""
-    return log.schema_problems([schema("postgres" if settings.on_postgres else "")])
+    half = ["a copy into this log is not finished (tenure copy)"] if is_unfinished(settings, log) else []
+    return half + log.schema_problems([schema("postgres" if settings.on_postgres else "")])
 
 
 def database_errors() -> tuple[type[Exception], ...]:
