@@ -118,11 +118,13 @@ def copy_table(table: Table, source: Source, target: Target, say: Say) -> int:
         rows = _page(source.connection, table, after)
         until = _key(table, rows[-1]) if len(rows) == BATCH else None
         there = {_key(table, row): row for row in _between(target.connection, table, after, until)}
-        missing = [row for row in rows if there.pop(_key(table, row), None) != row]
-        if there and not table.replaced:
-            raise OtherRowsError(f"{table.name} holds {next(iter(there))[0]!r}, which the source does not")
+        missing = [row for row in rows if there.get(_key(table, row)) != row]
+        other = [row for row in missing if _key(table, row) in there]
+        beside = there.keys() - {_key(table, row) for row in rows}
+        if (other or beside) and not table.replaced:
+            raise OtherRowsError(f"{table.name} holds {sorted([*beside, *other])[0][0]!r} otherwise than the source")
         if missing:
-            target.append_under_lock(partial(_put_rows, table, target, missing))
+            target.append_under_lock(partial(_put_rows, table, target, missing, other))
         written, seen = written + len(missing), seen + len(rows)
         say(table.name.replace("_", " "), seen)
         if until is None:
@@ -130,14 +132,10 @@ def copy_table(table: Table, source: Source, target: Target, say: Say) -> int:
         after = until
 
 
-def _put_rows(table: Table, target: Target, rows: Sequence[Row]) -> Sequence[Append]:
+def _put_rows(table: Table, target: Target, rows: Sequence[Row], instead: Sequence[Row]) -> Sequence[Append]:
     where = " AND ".join(f"{name} = ?" for name in table.key)
-    for row in rows:
-        found = target.connection.execute(f"SELECT 1 FROM {table.name} WHERE {where}", _key(table, row)).fetchone()
-        if found and not table.replaced:
-            raise OtherRowsError(f"{table.name} holds another {row[0]!r} than the source")
-        if found:
-            target.connection.execute(f"DELETE FROM {table.name} WHERE {where}", _key(table, row))
+    for row in instead:
+        target.connection.execute(f"DELETE FROM {table.name} WHERE {where}", _key(table, row))
     _insert(target.connection, table.name, rows, table.columns)
     return ()
 

@@ -22,8 +22,7 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="TO", help=f"Where to: {FORMS}; new, or an earlier run's.")],
     as_json: Json = False,
 ) -> None:
-    """Puts the log into another store as it is: positions, hashes, times, spent tokens, install keys. Run it again to
-    go on; it ends, with both verified, when the source is not served. Exit 1 until then.
+    """Puts the log into another store as it is; run it again to go on. Exit 1 until the source is not served.
     Example: tenure copy sqlite:events.db postgresql://tenure@db.example.com/tenure
     """
     here, there = _store(source, "FROM"), _store(target, "TO")
