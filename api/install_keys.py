@@ -59,6 +59,7 @@ class InstallKeys:
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._answers: deque[float] = deque()
         self._asking: dict[str, asyncio.Task[RSAPublicKey | None]] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
         self._turns = Turns(AT_ONCE, WAITING_EACH, WAITING)
         self.session: aiohttp.ClientSession | None = None
 
@@ -118,8 +119,9 @@ class InstallKeys:
             key = sound_key(pem) if status == 200 else None
             if key is not None:
                 self._known[kid] = key
-                with suppress(Exception):  # that it could not be kept only costs asking again
-                    await self._store.put(host, kid, pem.decode())
+                task = asyncio.create_task(self._keep(host, kid, pem.decode()))
+                self._keeping.add(task)
+                task.add_done_callback(self._keeping.discard)
                 return key
             if status != 404:
                 failed = f"{host} answered {status or 'nothing'}"
@@ -127,6 +129,11 @@ class InstallKeys:
             raise OursError(Reason.KEY_UNAVAILABLE, failed)
         self._remember_unknown(kid)
         return None
+
+    async def _keep(self, host: str, kid: str, pem: str) -> None:
+        # nobody waits for the disk here: that a key could not be kept only costs asking again
+        with suppress(Exception):
+            await self._store.put(host, kid, pem)
 
     def _remember_unknown(self, kid: str) -> None:
         self._answers.append(time.monotonic())

@@ -164,6 +164,15 @@ def is_unfinished(settings: StoreSettings, log: Log) -> bool:
     return bool(log.connection.execute(sql, (COPYING,)).fetchone()[0])
 
 
+def missing_standbys(settings: StoreSettings, log: Log) -> str:
+    """Why no append would return just now, though the database answers; empty if nothing is known of that sort."""
+    if not settings.on_postgres:
+        return ""
+    from tenure.store.postgres import standbys  # noqa: PLC0415 (only who uses it needs psycopg)
+
+    return standbys.missing_standbys(log.connection)
+
+
 def schema_problems(settings: StoreSettings, log: Log) -> list[str]:
     """What of the log's and its projections' schema is not as it was made, in words."""
     half = ["a copy into this log is not finished (tenure copy)"] if is_unfinished(settings, log) else []
