@@ -93,8 +93,8 @@ def test_a_promoted_standby_takes_over_under_load(tmp_path: Path) -> None:
 
 
 def test_without_its_only_synchronous_standby_nothing_is_acknowledged(tmp_path: Path) -> None:
-    """While no standby confirms, callbacks are 503 within 2 s and checks go on; `doctor` says what is missing. When it
-    is back, callbacks are taken again, and one sent again is taken once.
+    """While no standby confirms, callbacks are 503 within 2 s and checks go on; `/readyz` and `doctor` say what is
+    missing, and a start ends with a word of it. When it is back, callbacks are taken again, one sent again only once.
     """
     with Cluster() as first, Cluster(standby_of=first) as second:
         first.replicate_to_standby()
@@ -114,6 +114,8 @@ def test_without_its_only_synchronous_standby_nothing_is_acknowledged(tmp_path: 
                 "0 synchronous standby of 1"
                 in tenure(tmp_path, house.settings, "doctor", "--offline", status=None).stdout
             )
+            start = tenure(tmp_path, house.settings, "serve", "--port", "0", "--internal-port", "0", status=1)
+            assert "took no event within 10 s" in start.stderr
             second.start()
             ends = time.monotonic() + 10
             while (sent := late.resend(sent)).status != 204:
