@@ -16,8 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
-
 from postgres import checks, ours
+
 from support.domain_support import install, request
 from support.house import House
 from support.postgres import Cluster
