@@ -78,6 +78,7 @@ torture: setup ## attacks, kill -9 and faults at their full size, one table, up 
 lock: setup ## write all locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
+	$(UV_COMPILE) pyproject.toml --extra postgres --constraint $(LOCK) -o requirements-postgres.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml benchmarks/requirements-bench.in --constraint $(LOCK) -o $(BENCH_LOCK) >/dev/null
 	$(UV_COMPILE) tests/audit/requirements-audit.in -o $(AUDIT_LOCK) >/dev/null
 

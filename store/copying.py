@@ -1,8 +1,9 @@
 """Rows of one store put into another as they are: positions, versions, times, hashes, to the byte.
 
 Both stores take the same SQL here. Events go on where the target ends, each held to the chain. A table with a key is
-gone through in the order of its key, side by side with the target's: what is missing there is added, what is other
-there is refused or replaced. So whatever a run that was cut off has done, the next one finds and does not do again.
+gone through in the order of its key, side by side with the target's: what is missing there is added; what is other or
+only there is refused, or made as it is in the source. So whatever a run that was cut off has done, the next one finds
+and does not do again.
 All that is written is written with the target's log held (`Target.append_under_lock`), a batch a transaction.
 """
 
@@ -48,12 +49,12 @@ class Target(Source, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, the columns of its key first. `replaced`: rows that are other in the target give way to the source's."""
+    """A table, the columns of its key first. `mirrored`: rows that are other or only in the target give way."""
 
     name: str
     key: tuple[str, ...]
     rest: tuple[str, ...]
-    replaced: bool = False
+    mirrored: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ class Table:
 
 
 SPENT_TOKENS = Table("spent_tokens", ("fingerprint",), ("body_digest", "outcome", "app_key", "client_key", "spent_at"))
-INSTALL_KEYS = Table("install_keys", ("host", "kid"), ("pem", "fetched_at"), replaced=True)
+INSTALL_KEYS = Table("install_keys", ("host", "kid"), ("pem", "fetched_at"), mirrored=True)
 
 
 def beyond(source: Source, target: Source) -> str:
@@ -111,41 +112,41 @@ def _put_events(
     return ()  # nothing is appended beside: only nobody else may meanwhile
 
 
-def copy_table(table: Table, source: Source, target: Target, say: Say) -> int:
-    """Brings a table to what it is in the source; how many rows were written. OtherRowsError."""
+Lock = Callable[[Callable[[], Sequence[Append]]], object]
+
+
+def copy_table(table: Table, source: Transaction, target: Transaction, locked: Lock, say: Say) -> int:
+    """Brings a table to what it is in the source; how many rows were written or taken away. `locked` does something
+    within a transaction on `target` that keeps others away. OtherRowsError.
+    """
     written, seen, after = 0, 0, None
     while True:
-        rows = _page(source.connection, table, after)
+        rows = list(_read(source, table, after, None, BATCH))
         until = _key(table, rows[-1]) if len(rows) == BATCH else None
-        there = {_key(table, row): row for row in _between(target.connection, table, after, until)}
+        there = {_key(table, row): row for row in _between(target, table, after, until)}
         missing = [row for row in rows if there.get(_key(table, row)) != row]
-        other = [row for row in missing if _key(table, row) in there]
-        beside = there.keys() - {_key(table, row) for row in rows}
-        if (other or beside) and not table.replaced:
-            raise OtherRowsError(f"{table.name} holds {sorted([*beside, *other])[0][0]!r} otherwise than the source")
-        if missing:
-            target.append_under_lock(partial(_put_rows, table, target, missing, other))
-        written, seen = written + len(missing), seen + len(rows)
+        other = sorted(there.keys() - {_key(table, row) for row in rows if there.get(_key(table, row)) == row})
+        if other and not table.mirrored:
+            raise OtherRowsError(f"{table.name} holds {other[0][0]!r} otherwise than the source")
+        if missing or other:
+            locked(partial(_put_rows, table, target, missing, other))
+        written, seen = written + len({*other, *(_key(table, row) for row in missing)}), seen + len(rows)
         say(table.name.replace("_", " "), seen)
         if until is None:
             return written
         after = until
 
 
-def _put_rows(table: Table, target: Target, rows: Sequence[Row], instead: Sequence[Row]) -> Sequence[Append]:
+def _put_rows(table: Table, target: Transaction, rows: Sequence[Row], instead: Sequence[Row]) -> Sequence[Append]:
     where = " AND ".join(f"{name} = ?" for name in table.key)
-    for row in instead:
-        target.connection.execute(f"DELETE FROM {table.name} WHERE {where}", _key(table, row))
-    _insert(target.connection, table.name, rows, table.columns)
+    for key in instead:
+        target.execute(f"DELETE FROM {table.name} WHERE {where}", key)
+    _insert(target, table.name, rows, table.columns)
     return ()
 
 
 def _key(table: Table, row: Row) -> Row:
     return row[: len(table.key)]
-
-
-def _page(connection: Transaction, table: Table, after: Row | None) -> list[Row]:
-    return list(_read(connection, table, after, None, BATCH))
 
 
 def _between(connection: Transaction, table: Table, after: Row | None, until: Row | None) -> Iterator[Row]:

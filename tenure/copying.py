@@ -76,7 +76,7 @@ def _events(source: Store, target: Store, say: Say) -> int:
 
 
 def _table(table: Table, source: Store, target: Store, say: Say) -> int:
-    return copy_table(table, source.log, target.log, say)
+    return copy_table(table, source.log.connection, target.log.connection, target.log.append_under_lock, say)
 
 
 # What is copied, in this order: name, and how. Whatever else a store comes to hold is added here.

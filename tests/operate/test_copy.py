@@ -140,6 +140,21 @@ def test_hostile_text_is_copied_as_it_is(source: OnDisk, tmp_path: Path, url: st
     assert whole_chain(events(url)) == (found["position"], found["hash"])
 
 
+def test_keys_that_changed_between_two_runs_are_as_in_the_source(source: OnDisk, tmp_path: Path, url: str) -> None:
+    """An install key that was fetched anew is replaced, one that is gone is taken away, whatever was copied before."""
+    fill(source, 1)
+    log = source.open()
+    for kid in ("changed", "gone", "kept"):
+        log.connection.execute("INSERT INTO install_keys VALUES ('https://keys', ?, 'old', 'then')", (kid,))
+    copy(tmp_path, url)
+    log.append([request(0, install("late"), client_key="late")])
+    log.connection.execute("DELETE FROM install_keys WHERE kid = 'gone'")
+    log.connection.execute("UPDATE install_keys SET pem = 'new' WHERE kid = 'changed'")
+    found = json.loads(copy(tmp_path, url, "--json").stdout)
+    assert found["written"] == {"events": 2, "spent_tokens": 0, "install_keys": 2}
+    assert is_same(source, url)
+
+
 @pytest.mark.timeout(300)
 def test_a_copy_that_is_killed_goes_on_where_it_stopped(source: OnDisk, tmp_path: Path, url: str) -> None:
     """Killed by -9 at several points, the half copy is a beginning of the source and is not served; run again, it ends
