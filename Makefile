@@ -82,6 +82,7 @@ mutants: setup ## change the domain in every small way, one at a time: do its te
 lock: setup ## write all locks anew after a change of dependencies (LOCK_FLAGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml -o requirements.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock -o $(LOCK) >/dev/null
+	$(UV_COMPILE) pyproject.toml --extra postgres --constraint $(LOCK) -o requirements-postgres.lock >/dev/null
 	$(UV_COMPILE) pyproject.toml benchmarks/requirements-bench.in --constraint $(LOCK) -o $(BENCH_LOCK) >/dev/null
 	$(UV_COMPILE) tests/audit/requirements-audit.in -o $(AUDIT_LOCK) >/dev/null
 

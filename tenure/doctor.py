@@ -26,7 +26,7 @@ from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_other
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import KeyRing
-from tenure.stores import database_errors, log_of, schema_problems, sentence_of
+from tenure.stores import database_errors, log_of, missing_standbys, schema_problems, sentence_of
 from tenure.trust import limits, widened
 
 LITTLE_SPACE = 1 << 30
@@ -215,6 +215,9 @@ def check_log(installation: Installation) -> Iterator[Finding]:
         refuse_other(schema_problems(installation.store, log))
         last = log.connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0]
         head, _ = log.head()
+        missing = missing_standbys(installation.store, log)
+    if missing:
+        yield Finding("standbys", Level.BAD, missing, "Start one, or change synchronous_standby_names.")
     if last != head:
         yield Finding("log", Level.BAD, f"the head says {head}, the last event is {last}", "Run: tenure log verify")
     else:

@@ -30,7 +30,7 @@ from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, Signed
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
 from tenure.store.veil import Veil
-from tenure.stores import Log, database_errors, events_of, log_of
+from tenure.stores import Log, database_errors, events_of, log_of, missing_standbys
 
 HEAD_S = 5.0
 
@@ -53,6 +53,7 @@ class House:
         self._keys = settings.beside("keys")
         self.events = events_of(settings)
         self._app_key = settings.app_key
+        self._store = settings
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
         self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
@@ -132,15 +133,17 @@ class House:
     async def notices(self) -> list[str]:
         """What an operator should look at, though calls are answered."""
         try:
-            problem = await self.events.ask(self._in_doubt)
+            found: list[str] = await self.events.ask(self._noticed)
         except OursError:
             return []
-        return [f"{problem}: nobody is erased and no decision removed for its age"] if problem else []
+        return found
 
-    def _in_doubt(self, log: Log) -> str:
+    def _noticed(self, log: Log) -> list[str]:
         # on the thread and the connection of the other questions, so it has a watch of its own
         self._shown_watch = self._shown_watch or ClockWatch(log)
-        return self._shown_watch.problem()
+        problem = self._shown_watch.problem()
+        doubt = f"{problem}: nobody is erased and no decision removed for its age" if problem else ""
+        return list(filter(None, (doubt, missing_standbys(self._store, log))))
 
     def _believed(self) -> bool:
         unknown: tuple[type[Exception], ...] = (*database_errors(), OSError)

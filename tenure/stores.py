@@ -1,18 +1,25 @@
 """Which store a DATABASE_URL names: the log's end of a worker, and the log for commands, on SQLite or PostgreSQL."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from pysqlite3 import DatabaseError
 
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, AppendResult, Contexts, EventLog, Spend, Transaction
+from tenure.domain.refusals import OursError, Reason
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, current_of, schema
 from tenure.settings import SettingsError, StoreSettings
+from tenure.store.connection import UntrustedStoreError
 from tenure.store.install_keys import SqliteInstallKeys
 from tenure.store.lane import Lane
 from tenure.store.sqlite import SqliteLog, open_log
+
+# there while a copy into the log is not finished; its name keeps it out of the comparison of schemas
+COPYING = "copy_beside"
 
 
 class Log(EventLog, Protocol):
@@ -128,31 +135,81 @@ def _holds_a_log(log: Log) -> bool:
     return log.connection.execute("SELECT to_regclass('log_head')").fetchone()[0] is not None
 
 
-def prepare_log(settings: StoreSettings) -> None:
-    """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is."""
+def prepare_log(settings: StoreSettings, *, copying: bool = False) -> None:
+    """Makes or migrates the log; UntrustedStoreError if it cannot be trusted as it is. `copying`: also one that a copy
+    has not finished.
+    """
     if settings.on_postgres:
         log, _ = _postgres(settings.database_url)
         log.open_log(settings.database_url, [schema("postgres")])
     else:
         open_log(settings.log_path, [schema()])
+    if not copying:
+        log_of(settings, read_only=False).close()
 
 
-def log_of(settings: StoreSettings, *, read_only: bool = True) -> Log:
-    """The log for a command."""
+def log_of(settings: StoreSettings, *, read_only: bool = True, copying: bool = False) -> Log:
+    """The log for a command. To write to one that a copy has not finished, without `copying`: UntrustedStoreError."""
     projectors = () if read_only else (SecurityContextProjector(),)
-    if not settings.on_postgres:
-        return SqliteLog(settings.log_path, projectors, read_only=read_only)
-    log, _ = _postgres(settings.database_url)
-    made: Log = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
-    if not _holds_a_log(made):
+    made: Log
+    if settings.on_postgres:
+        log, _ = _postgres(settings.database_url)
+        made = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
+        if not _holds_a_log(made):
+            made.close()
+            raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
+    else:
+        made = SqliteLog(settings.log_path, projectors, read_only=read_only)
+    if not read_only and not copying and is_unfinished(settings, made):
         made.close()
-        raise FileNotFoundError("the database of TENURE_DATABASE_URL holds no log")
+        raise UntrustedStoreError("a copy into this log is not finished: run the same tenure copy again")
     return made
+
+
+def is_unfinished(settings: StoreSettings, log: Log) -> bool:
+    """Whether a copy into the log has begun and not ended: it is not the log it is to be yet."""
+    if settings.on_postgres:
+        return log.connection.execute("SELECT to_regclass(?::text)", (COPYING,)).fetchone()[0] is not None
+    sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?"
+    return bool(log.connection.execute(sql, (COPYING,)).fetchone()[0])
+
+
+@contextmanager
+def within(log: Log, seconds: float) -> Iterator[None]:
+    """Ends what the log waits for after so many seconds: OursError. A commit may wait for a standby without end."""
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        log.session.abort()  # type: ignore[attr-defined]
+
+    timer = threading.Timer(seconds, end)
+    if hasattr(log, "session"):
+        timer.start()
+    try:
+        yield
+    except database_errors() as error:
+        if not ended.is_set():
+            raise
+        why = f"the database took no event within {seconds:.0f} s; is a synchronous standby missing?"
+        raise OursError(Reason.STORE_UNAVAILABLE, why) from error
+    finally:
+        timer.cancel()
+
+
+def missing_standbys(settings: StoreSettings, log: Log) -> str:
+    """Why no append would return just now, though the database answers; empty if nothing is known of that sort."""
+    if not settings.on_postgres:
+        return ""
+    from tenure.store.postgres import standbys  # noqa: PLC0415 (only who uses it needs psycopg)
+
+    return standbys.missing_standbys(log.connection)
 
 
 def schema_problems(settings: StoreSettings, log: Log) -> list[str]:
     """What of the log's and its projections' schema is not as it was made, in words."""
-    return log.schema_problems([schema("postgres" if settings.on_postgres else "")])
+    half = ["a copy into this log is not finished (tenure copy)"] if is_unfinished(settings, log) else []
+    return half + log.schema_problems([schema("postgres" if settings.on_postgres else "")])
 
 
 def database_errors() -> tuple[type[Exception], ...]:

@@ -41,13 +41,14 @@ from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.keyring import KeyRing
 from tenure.store.veil import DECISIONS
-from tenure.stores import Log, log_of, prepare_log
+from tenure.stores import Log, log_of, prepare_log, within
 from tenure.trust import limits, widened
 
 log = structlog.get_logger()
 
 INTERNAL_PORT = "TENURE_BOUND_INTERNAL_PORT"
 INTERNAL_HOST = "TENURE_BOUND_INTERNAL_HOST"
+START_S = 10.0
 
 
 def prepare(settings: Settings) -> None:
@@ -103,10 +104,11 @@ def started(settings: Settings) -> None:
     """Appends `operator.started`: version, the settings that decide, and their digest. Once a start, no worker's."""
     log = open_writer(settings)
     try:
-        note(
-            log, settings.app_key, "started", version=__version__, settings=settings.digest(),
-            deciding=settings.deciding(),
-        )  # fmt: skip
+        with within(log, START_S):
+            note(
+                log, settings.app_key, "started", version=__version__, settings=settings.digest(),
+                deciding=settings.deciding(),
+            )  # fmt: skip
     finally:
         log.close()
 

@@ -118,9 +118,10 @@ class PostgresInstallKeys:
 
     async def put(self, host: str, kid: str, pem: str) -> None:
         """Keeps a key in place of one that is no key; that it could not be kept only costs asking again."""
+        # a standby that is away must not keep the lane's other questions waiting for this
         sql = (
-            "INSERT INTO install_keys VALUES (?, ?, ?, ?) ON CONFLICT (host, kid) DO UPDATE "
-            "SET pem = excluded.pem, fetched_at = excluded.fetched_at"
+            "INSERT INTO install_keys SELECT ?, ?, ?, ? FROM set_config('synchronous_commit', 'off', true) "
+            "ON CONFLICT (host, kid) DO UPDATE SET pem = excluded.pem, fetched_at = excluded.fetched_at"
         )
         await self._store.ask(lambda log: bool(log.connection.execute(sql, (host, kid, pem, utc_now()))))
 

@@ -38,6 +38,8 @@ _OPTIONS = (
     "-c synchronous_commit=on -c plan_cache_mode=force_generic_plan -c default_transaction_isolation=read\\ committed "
     f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
 )
+# more than that is taken from the URL; less is not
+_MORE = "synchronous_commit=remote_apply"
 
 
 class UnreachableError(OSError):
@@ -92,6 +94,8 @@ class Session:
         except psycopg.OperationalError as error:
             raise UnreachableError(0, _without_secrets(error)) from None
         made.prepared_max = 256
+        if _MORE in self._parameters["options"]:
+            made.execute(f"SET {_MORE}")
         self._connection = made
         return made
 

@@ -19,6 +19,7 @@ from tenure.cli import (
 )
 from tenure.cli import log as log_commands
 from tenure.cli import timeline as timeline_command
+from tenure.cli.copy import copy
 from tenure.cli.difference import diff
 from tenure.cli.rebuild import rebuild
 from tenure.cli.reinstate import reinstate
@@ -48,6 +49,7 @@ app.add_typer(incident.incident_app, name="incident", rich_help_panel="Replay")
 app.command(rich_help_panel="Operate")(doctor.doctor)
 app.add_typer(log_commands.log_app, name="log", rich_help_panel="Operate")
 app.command(rich_help_panel="Operate")(backup.backup)
+app.command(rich_help_panel="Operate")(copy)
 app.command(rich_help_panel="Operate")(erase.erase)
 app.add_typer(keys.keys_app, name="keys", rich_help_panel="Operate")
 app.add_typer(operate.tokens_app, name="tokens", rich_help_panel="Operate")

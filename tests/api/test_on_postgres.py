@@ -19,10 +19,9 @@ import psycopg
 import pytest
 
 from support.house import House
+from support.outage import ready, until_200
 from support.postgres import Cluster, free_port
-from support.stores import ROWS, whole_chain
 from tenure.simulator.keyhost import KeyHost
-from tenure.simulator.site import Site
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,6 @@ def house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     url = cluster.url(cluster.database())
     with House(tmp_path_factory.mktemp("pg"), {"DATABASE_URL": url}, "--workers", "2") as opened:
         yield opened
-
-
-def ready(house: House) -> int:
-    """The status of /readyz."""
-    return httpx.get(f"{house.service.internal_url}/readyz", trust_env=False, timeout=15).status_code
 
 
 def test_a_life_over_http(house: House) -> None:
@@ -139,92 +133,6 @@ def test_a_database_that_stops_answering_refuses_within_two_seconds(tmp_path: Pa
             cluster.signal(signal.SIGCONT)
         assert until_200(house, site) < 2
         assert other.install().status == 204
-
-
-def until_200(house: House, site: Site) -> float:
-    """Seconds until a check passes again."""
-    start = time.monotonic()
-    while (status := house.page(site).status_code) != 200:
-        assert status == 503
-        assert time.monotonic() - start < 20
-    return time.monotonic() - start
-
-
-class Load:
-    """Sites that install without end; notes what was acknowledged and how long each answer took."""
-
-    def __init__(self, house: House, threads: int) -> None:
-        self._house = house
-        self._end = threading.Event()
-        self.acknowledged: list[str] = []
-        self.other: set[int] = set()
-        self.slowest = 0.0
-        self._pool = ThreadPoolExecutor(threads)
-        self._running = [self._pool.submit(self._run) for _ in range(threads)]
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            site = self._house.site()
-            start = time.monotonic()
-            status = site.install().status
-            self.slowest = max(self.slowest, time.monotonic() - start)
-            self.acknowledged.append(site.client_key) if status == 204 else self.other.add(status)
-
-    def wait_for(self, more: int) -> None:
-        """Until so many more are acknowledged."""
-        wanted, start = len(self.acknowledged) + more, time.monotonic()
-        while len(self.acknowledged) < wanted:
-            assert time.monotonic() - start < 30
-            time.sleep(0.01)
-
-    def close(self) -> None:
-        """Ends the sites."""
-        self._end.set()
-        for one in self._running:
-            one.result()
-        self._pool.shutdown()
-
-
-def test_a_crash_of_the_database_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    """Two crashes under load: what was answered 204 stays, the outage is 503 within 2 s, and within 2 s of
-    the database the service returns.
-    """
-    with Cluster() as cluster, House(tmp_path, {"DATABASE_URL": cluster.url()}) as house:
-        site = house.installed()
-        load = Load(house, 4)
-        try:
-            for _ in range(2):
-                load.wait_for(10)
-                cluster.stop("immediate")
-                assert house.page(site).status_code == 503
-                cluster.start()
-                assert until_200(house, site) < 2
-                load.wait_for(5)
-        finally:
-            load.close()
-        assert load.other == {503}
-        assert load.slowest < 2
-        with house.log() as log:
-            assert {event.client_key for event in log.read(kind="installed")} >= set(load.acknowledged)
-            rows = log.connection.execute(ROWS).fetchall()
-            assert whole_chain(rows) == log.head()
-
-
-def test_a_promoted_standby_takes_over(tmp_path: Path) -> None:
-    """With both hosts in the URL the service finds the promoted one by itself within 2 s, with all that was
-    acknowledged.
-    """
-    with Cluster() as first, Cluster(standby_of=first) as second:
-        first.replicate_to_standby()
-        with House(tmp_path, {"DATABASE_URL": first.url("postgres", second)}) as house:
-            site = house.installed()
-            first.stop("immediate")
-            assert house.page(site).status_code == 503
-            second.promote()
-            assert until_200(house, site) < 2
-            assert site.uninstall().status == 204
-            assert house.page(site).status_code == 401
-            assert house.kinds(site.client_key) == ["installed", "enabled", "uninstalled"]
 
 
 def test_an_install_key_that_somebody_else_put_into_the_database_is_none(cluster: Cluster, tmp_path: Path) -> None:

@@ -366,6 +366,16 @@ def test_a_standby_is_never_asked() -> None:
     assert found["options"].rindex("synchronous_commit=on") > found["options"].index("synchronous_commit=off")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "got"), [("remote_apply", "remote_apply"), ("off", "on"), ("local", "on"), ("remote_write", "on")]
+)
+def test_a_commit_may_wait_for_more_but_not_for_less(store: InPostgres, wanted: str, got: str) -> None:
+    """`remote_apply` in the URL holds for the session; whatever waits for less than a standby's disk does not."""
+    session = Session(f"{store.url}?options=-c%20synchronous_commit%3D{wanted}")
+    assert session.execute("SHOW synchronous_commit").fetchone() == (got,)
+    session.close()
+
+
 def test_parameters_are_numbered() -> None:
     """Both ways of SQLite's become PostgreSQL's."""
     assert numbered("a = ? AND b = ?") == "a = $1 AND b = $2"

@@ -13,6 +13,7 @@ PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("attacks", "a request each, every oracle after it", "tests/attacks", {}),
     ("kill -9", "100 kills under 4 writers", "tests/torture/test_kills.py", {"TENURE_TORTURE_CYCLES": "100"}),
     ("faults", "call n = 1…20 fails, 5 kinds, 4 files", "tests/torture/test_faults.py", {"TENURE_TORTURE_NTH": "20"}),
+    ("database", "20 crashes, a stop, 2 standbys", "tests/torture/test_database.py", {"TENURE_TORTURE_RESTARTS": "20"}),
     ("limits", "file size, descriptors, full disk", "tests/torture/test_limits.py", {}),
     ("overload", "10 times the writes of a slow disk", "tests/torture/test_overload.py", {"TENURE_TORTURE_OVER": "10"}),
     (

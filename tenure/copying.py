@@ -1,0 +1,195 @@
+"""Moving house: a log put into another store as it is, so that its heads stay good and its tokens stay spent.
+
+It may be run while the source is served, and again: each run goes on where the last one stopped. It ends only when
+the source is not served any more: then the source notes that it was copied (`operator.copied`), that event is copied,
+too, and with the source held both heads are compared. Until then the target bears a mark: nothing is served from it
+and no command writes to it. A target that holds anything which the source does not is refused: it is another log, or
+it went on by itself.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pydantic import PrivateAttr
+
+from tenure import operators
+from tenure.domain.events import OPERATOR
+from tenure.domain.ports import Append
+from tenure.lease import Lease
+from tenure.projections.security_context import apply_all
+from tenure.settings import KeySettings, StoreSettings
+from tenure.store.copying import (
+    INSTALL_KEYS,
+    SPENT_TOKENS,
+    OtherRowsError,
+    Say,
+    Table,
+    beyond,
+    copy_events,
+    copy_table,
+)
+from tenure.stores import COPYING, Log, is_unfinished, log_of, prepare_log
+from tenure.verify import Findings, verify_live
+
+COPIED = "copied"
+
+
+class StillServedError(Exception):
+    """The source is served: what it has is copied up to `position`, the rest is for the next run."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"everything up to position {position} is copied, but the source is served")
+        self.position = position
+
+
+class AwayError(Exception):
+    """A store is not there, or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One side, open for writing, and how it is called where no password may be."""
+
+    settings: KeySettings
+    log: Log
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What came of it: the head both have, how many rows of what were written, what `log verify` says of both."""
+
+    position: int
+    hash: str
+    written: dict[str, int]
+    seconds: float
+    source: Findings
+    target: Findings
+
+
+def _events(source: Store, target: Store, say: Say) -> int:
+    return copy_events(source.log, target.log, apply_all, say, own_head=target.settings.on_postgres)
+
+
+def _table(table: Table, source: Store, target: Store, say: Say) -> int:
+    return copy_table(table, source.log.connection, target.log.connection, target.log.append_under_lock, say)
+
+
+# What is copied, in this order: name, and how. Whatever else a store comes to hold is added here.
+PARTS: Sequence[tuple[str, Callable[[Store, Store, Say], int]]] = (
+    ("events", _events),
+    ("spent_tokens", partial(_table, SPENT_TOKENS)),
+    ("install_keys", partial(_table, INSTALL_KEYS)),
+)
+
+
+def copy(source: KeySettings, target: KeySettings, names: tuple[str, str], say: Say) -> Copied:
+    """Copies what the target lacks, and ends it if the source is not served. AwayError, StillServedError,
+    OtherRowsError, BrokenChainError, and what either store raises.
+    """
+    began = time.monotonic()
+    with _opened(source, target, names) as (here, there):
+        written = _copied(here, there, say)
+        position, digest = there.log.head()
+    return Copied(
+        position, digest, written, time.monotonic() - began, verify_live(source, None, None),
+        verify_live(_Moved.of(target, source), None, None),
+    )  # fmt: skip
+
+
+@contextmanager
+def _opened(source: KeySettings, target: KeySettings, names: tuple[str, str]) -> Iterator[tuple[Store, Store]]:
+    with ExitStack() as stack:
+        with _named(names[0]):
+            here = log_of(source, read_only=False)
+        stack.callback(here.close)
+        with _named(names[1]):
+            prepare_log(target, copying=True)
+            there = log_of(target, read_only=False, copying=True)
+        stack.callback(there.close)
+        yield Store(source, here, names[0]), Store(target, there, names[1])
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise AwayError(f"{name} cannot be opened: {why}") from None
+
+
+def _copied(source: Store, target: Store, say: Say) -> dict[str, int]:
+    _refuse_other(source, target)
+    written = dict.fromkeys((name for name, _ in PARTS), 0)
+    if source.log.head() == target.log.head() != (0, "") and not is_unfinished(target.settings, target.log):
+        return written
+    target.log.connection.execute(f"CREATE TABLE IF NOT EXISTS {COPYING} (name TEXT)")
+    with _unserved(source) as unserved:
+        if unserved:
+            _note(source, target)
+        for name, part in PARTS:
+            written[name] = part(source, target, say)
+        if not unserved:
+            raise StillServedError(target.log.head()[0])
+        source.log.append_under_lock(partial(_end, source, target))
+    return written
+
+
+def _refuse_other(source: Store, target: Store) -> None:
+    why = beyond(source.log, target.log)
+    if why:
+        raise OtherRowsError(why)
+
+
+def _end(source: Store, target: Store) -> Sequence[Append]:
+    if source.log.head() != target.log.head():
+        raise StillServedError(target.log.head()[0])
+    target.log.connection.execute(f"DROP TABLE {COPYING}")
+    return ()
+
+
+def _note(source: Store, target: Store) -> None:
+    # a run that was cut off behind it has said so already
+    position, _ = source.log.head()
+    last = next(source.log.read(after=position - 1), None) if position else None
+    if last is not None and (last.type != OPERATOR + COPIED):
+        operators.note(source.log, last.app_key, COPIED, to=target.name, position=position, hash=last.hash)
+
+
+@contextmanager
+def _unserved(source: Store) -> Iterator[bool]:
+    """Whether nobody serves from the source; where that is a file, nobody keeps its house meanwhile."""
+    if source.settings.on_postgres:
+        sql = (
+            "SELECT count(DISTINCT client_port) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = 'tenure' AND pid <> pg_backend_pid()"
+        )
+        yield source.log.connection.execute(sql).fetchone()[0] == 0
+        return
+    lease = Lease(Path(f"{source.settings.log_path}-lease"))
+    try:
+        yield lease.take()
+    finally:
+        lease.close()
+
+
+class _Moved(KeySettings):
+    """A target as it is served: with the files that lie beside the source."""
+
+    _files: StoreSettings = PrivateAttr()
+
+    @classmethod
+    def of(cls, target: KeySettings, source: StoreSettings) -> "_Moved":
+        """The target's settings, with the source's files."""
+        made = cls.model_construct(**target.model_dump())
+        made._files = source
+        return made
+
+    def beside(self, name: str) -> Path:
+        """A file of the store."""
+        return self._files.beside(name)

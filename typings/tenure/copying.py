@@ -1,0 +1,1 @@
+../../tenure/copying.py
