@@ -4,6 +4,7 @@ Binaries are taken from PATH or from where Debian's package `postgresql` puts th
 need them say so and are left out, unless TENURE_REQUIRE_POSTGRES=1: then they fail.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -150,11 +151,12 @@ class Cluster:
         return name
 
     def close(self) -> None:
-        """Ends the server and removes its files."""
+        """Ends the server and removes its files; one whose files were taken away ends by itself."""
         try:
             if (self._data / "postmaster.pid").exists():
                 self.signal(signal.SIGCONT)
-                self.stop("immediate")
+                with contextlib.suppress(RuntimeError):
+                    self.stop("immediate")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
