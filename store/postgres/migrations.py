@@ -12,6 +12,9 @@ from tenure.store.postgres.session import Session
 from tenure.store.postgres.shape import differences
 
 _LOCK = 7_310_577_285  # any number that nobody else takes in this database
+# functions with their owner's rights keep this path: what is not said is searched first, and a caller's temporary table
+# in the place of ours would be written with those rights
+_HERE_FIRST = "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)"
 _TABLE = "CREATE TABLE IF NOT EXISTS tenure_migrations (name TEXT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT now())"
 
 
@@ -32,6 +35,7 @@ def migrate(session: Session, projections: Sequence[tuple[str, str]] = ()) -> No
     connection = session.connection()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
+        connection.execute(_HERE_FIRST)
         connection.execute(_TABLE)
         done = _applied(session)
         for name, text in steps.items():

@@ -9,7 +9,7 @@ statements: each answer was read after its question came. Whoever waits longer t
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from tenure.domain.ports import Append, AppendResult, InlineProjector, Spend, Transaction
 from tenure.domain.refusals import OursError, Reason
@@ -26,32 +26,42 @@ R = TypeVar("R")
 ContextsOf = Callable[[Transaction, Sequence[tuple[str, str]]], Sequence[Tenant | None]]
 
 
+class _TooLate:
+    """The answer of what was not begun; none of its own: None may be one."""
+
+
+_TOO_LATE = _TooLate()
+
+
 class _Bounded(Generic[T, R]):
     """A lane on a session; nobody waits in it for longer than `BOUND_S`, and nothing is begun for who has left."""
 
     def __init__(self, session: Session, work: Callable[[Sequence[T]], Sequence[R]], name: str) -> None:
         self._session = session
         self._work = work
-        self._lane: Lane[tuple[T, float], R | None] = Lane(self._in_time, name=name)
+        self._lane: Lane[tuple[T, float], R | _TooLate] = Lane(self._in_time, name=name)
 
     async def submit(self, item: T, *, yields: bool = False) -> R:
         """The result, or OursError (`store_unavailable`). `yields`: `store.lane`."""
         asked, patience = (item, time.monotonic() + BOUND_S), 2 * BOUND_S if yields else None
         try:
             async with asyncio.timeout(BOUND_S):
-                return cast(R, await self._lane.submit(asked, within=patience, yields=yields))
+                found = await self._lane.submit(asked, within=patience, yields=yields)
         except TimeoutError:
             self._session.abort()
-            raise OursError(Reason.STORE_UNAVAILABLE, "the database did not answer in time") from None
+            found = _TOO_LATE
+        if isinstance(found, _TooLate):
+            raise OursError(Reason.STORE_UNAVAILABLE, "the database did not answer in time")
+        return found
 
     def refuses(self, *, yields: bool) -> bool:
         """Whether `submit` would refuse at once."""
         return yields and self._lane.refuses(2 * BOUND_S, yields=True)
 
-    def _in_time(self, batch: Sequence[tuple[T, float]]) -> list[R | None]:
+    def _in_time(self, batch: Sequence[tuple[T, float]]) -> list[R | _TooLate]:
         now = time.monotonic()
         results = iter(self._work(wanted) if (wanted := [item for item, ends in batch if ends > now]) else ())
-        return [next(results) if ends > now else None for _, ends in batch]
+        return [next(results) if ends > now else _TOO_LATE for _, ends in batch]
 
     def close(self) -> None:
         """Ends the thread and its connection."""

@@ -32,7 +32,8 @@ UNION ALL SELECT 'index', i.relname::text, concat_ws(' ', ours.relname, indisuni
     regexp_replace(pg_get_indexdef(indexrelid), ' ON (ONLY )?\\S+ ', ' ON '))
     FROM ours JOIN pg_index ON indrelid = ours.oid JOIN pg_class i ON i.oid = indexrelid
 UNION ALL SELECT 'trigger', relname || '.' || tgname, concat_ws(' ', tgtype, tgenabled, tgqual::text, tgattr::text,
-    prosecdef, prosrc)
+    prosecdef, prosrc, array_to_string(proconfig, ';') LIKE '%pg_temp',
+    has_function_privilege('public', p.oid, 'EXECUTE'))
     FROM ours JOIN pg_trigger ON tgrelid = ours.oid JOIN pg_proc p ON p.oid = tgfoid WHERE NOT tgisinternal
 UNION ALL SELECT 'rule', relname || '.' || rulename, pg_get_ruledef(r.oid)
     FROM ours JOIN pg_rewrite r ON ev_class = ours.oid WHERE relkind = 'r'

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -19,8 +20,10 @@ from support.stores import InPostgres, whole_chain
 from tenure.domain.events import EventType
 from tenure.domain.ports import Append, Appended, Spend
 from tenure.domain.refusals import OursError
+from tenure.domain.tenant import Tenant
 from tenure.projections.security_context import SecurityContextProjector, current_of, schema
 from tenure.store.connection import UntrustedStoreError
+from tenure.store.postgres import service
 from tenure.store.postgres.log import _BEGIN, PostgresLog, open_log
 from tenure.store.postgres.service import PostgresEvents
 from tenure.store.postgres.session import Session, UnreachableError, numbered, parameters_of
@@ -160,6 +163,54 @@ def test_a_role_that_may_only_read_and_append_serves(store: InPostgres, cluster:
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden.encode())
+
+
+def test_nobodys_temporary_tables_stand_in_for_ours(store: InPostgres, cluster: Cluster) -> None:
+    """Neither a role that appends nor a stranger moves the head by tables of its own: the first's are not looked at,
+    the second may not use our trigger; a right given back, or a path taken away, is missed at the next start.
+    """
+    database = store.url.rpartition("/")[2]
+    appends, stranger = f"appends_{database}", f"stranger_{database}"
+    store.foreign(f"""
+        CREATE ROLE {appends} LOGIN; CREATE ROLE {stranger} LOGIN;
+        GRANT SELECT, INSERT ON events TO {appends};
+    """)
+    with psycopg.connect(cluster.url(database, user=appends), autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE log_head AS SELECT 1 AS id, 998::bigint AS position, ''::text AS hash")
+        connection.execute("GRANT ALL ON log_head TO PUBLIC")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="at the head only"):
+            connection.execute("INSERT INTO events VALUES (999, 1, 'x', 'a', 'b', '', '{}', '{}', '{}', '', '')")
+    with psycopg.connect(cluster.url(database, user=stranger), autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE mine (position bigint, hash text)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION public.tenure_append()"
+            )
+    assert store.open().head()[0] == 0
+    for change, back in (
+        ("GRANT EXECUTE ON FUNCTION tenure_append() TO", "REVOKE EXECUTE ON FUNCTION tenure_append() FROM"),
+        ("ALTER FUNCTION tenure_append() SET search_path =", ""),
+    ):
+        store.foreign(f"{change} public")
+        with pytest.raises(UntrustedStoreError, match="events_append"):
+            open_log(store.url, [schema("postgres")])
+        store.foreign(f"{back} public" if back else "SELECT 1")
+
+
+def test_a_question_that_came_too_late_has_no_answer(store: InPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not begun in time is `store_unavailable`, never the None that means an unknown tenant."""
+    moments = iter((0.0, 1000.0))
+    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+
+    async def ask() -> Tenant | None:
+        events = PostgresEvents(store.url, current_of, [])
+        try:
+            return await events.get(APP, "nobody")
+        finally:
+            events.close()
+
+    with pytest.raises(OursError):
+        asyncio.run(ask())
 
 
 def test_eight_processes_of_four_connections_append_to_one_chain(store: InPostgres) -> None:

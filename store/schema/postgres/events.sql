@@ -47,15 +47,21 @@ BEGIN
 END $$;
 
 -- The head moves with the event, and only to the next position: whoever inserts holds its row's lock to the commit.
--- With its owner's rights, so that a role that may only INSERT events cannot move the head by itself.
+-- With its owner's rights, so that a role that may only INSERT events cannot move the head by itself. Nobody else may
+-- put it on a table, and names are looked for here first, never among the caller's temporary tables (`migrations`).
 CREATE FUNCTION tenure_append() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    IF TG_RELID <> 'events'::regclass THEN
+        RAISE EXCEPTION 'only events move the head' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     UPDATE log_head SET position = NEW.position, hash = NEW.hash WHERE id = 1 AND position = NEW.position - 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'events are appended at the head only' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NEW;
 END $$;
+
+REVOKE EXECUTE ON FUNCTION tenure_append() FROM PUBLIC;
 
 CREATE TRIGGER events_append BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION tenure_append();
 CREATE TRIGGER events_no_change BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION tenure_immutable();
