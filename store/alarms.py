@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from tenure.domain.alarms import Alarm, AlarmFilter, Passed, Watch
-from tenure.store.connection import connect
+from tenure.store.connection import connect, writing
 from tenure.store.tally import Execute
 
 KEPT = 10_000
@@ -117,8 +117,7 @@ class AlarmBook(AlarmReads):
         """Keeps the round: how far it looked, the items raised and ended, `due` the Unix time from which they are to
         be posted (None: not at all). The items, numbered.
         """
-        self._execute("BEGIN IMMEDIATE")
-        try:
+        with writing(self._database):
             told = [self._tell(item, due) for item in items]
             watches = _WATCHES.dump_json(looked.watches).decode()
             self._execute(
@@ -126,11 +125,6 @@ class AlarmBook(AlarmReads):
             )
             if told:
                 self._execute("DELETE FROM alarms WHERE open = 0 AND number <= ?", (told[-1].number - KEPT,))
-            self._execute("COMMIT")
-        except BaseException:
-            if self._database.conn.in_transaction:
-                self._execute("ROLLBACK")
-            raise
         return told
 
     def _tell(self, item: Open, due: float | None) -> Alarm:

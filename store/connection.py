@@ -7,7 +7,8 @@ that can lose commits with two connections; `pysqlite3` bundles a sound one. Fil
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,21 @@ def _shape(database: Database) -> dict[tuple[str, str], tuple[str, str]]:
     return found
 
 
+@contextmanager
+def writing(database: Database) -> Iterator[None]:
+    """A transaction that holds the write lock from its beginning: all within is committed, or nothing."""
+    connection = database.conn
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # some errors have ended it already
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def schema_of(name: str) -> str:
     """The statements of `store/schema/<name>.sql`."""
     return files("tenure.store").joinpath(f"schema/{name}.sql").read_text()
@@ -95,14 +111,8 @@ def migrate(database: Database, name: str, *more: tuple[str, str]) -> None:
         migrations(name=step, transactional=False)(_applier(text))
     if not migrations.pending(database):
         return
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with writing(database):
         migrations.apply(database)
-        database.execute("COMMIT")
-    except BaseException:
-        if database.conn.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 def _applier(text: str) -> Any:

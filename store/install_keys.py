@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tenure.store.clock import utc_now
-from tenure.store.connection import connect
+from tenure.store.connection import connect, writing
 from tenure.store.lane import Lane
 from tenure.store.vault import Vault
 
@@ -74,15 +74,8 @@ class SqliteInstallKeys:
         await self._lane.submit((host, kid, pem))
 
     def _put(self, batch: Sequence[tuple[str, str, str]]) -> list[None]:
-        connection = self._writer.conn
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.executemany(
+        with writing(self._writer):
+            self._writer.conn.executemany(
                 "INSERT OR REPLACE INTO install_keys VALUES (?, ?, ?, ?)", [(*row, utc_now()) for row in batch]
             )
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         return [None] * len(batch)

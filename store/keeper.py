@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenure.domain.times import stored_at
-from tenure.store.connection import connect
+from tenure.store.connection import connect, writing
 from tenure.store.decision_reads import FAILED_TOKENS_S, DecisionReads
 from tenure.store.decisions import DELIVERIES_KEPT_S
 from tenure.store.pace import Pace
@@ -126,8 +126,7 @@ class Keeper:
         return self._remove("verdict = 'refused'" if refused * 4 > rows else "1")
 
     def _remove(self, where: str, *parameters: int) -> int:
-        self._execute("BEGIN IMMEDIATE")
-        try:
+        with writing(self._database):
             chosen = f"number IN (SELECT number FROM decisions WHERE {where} ORDER BY number LIMIT {CHUNK})"
             groups = self._execute(
                 "SELECT count(*), substr(at, 1, 13), client_key, kind, verdict, reason FROM decisions "
@@ -145,13 +144,7 @@ class Keeper:
                 "ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
                 parameters,
             )
-            removed = int(self._execute(f"DELETE FROM decisions WHERE {chosen}", parameters).rowcount)
-            self._execute("COMMIT")
-        except BaseException:
-            if self._database.conn.in_transaction:
-                self._execute("ROLLBACK")
-            raise
-        return removed
+            return int(self._execute(f"DELETE FROM decisions WHERE {chosen}", parameters).rowcount)
 
     def _forget(self, now: float) -> None:
         self._execute("DELETE FROM failed_tokens WHERE at < ?", (now - FAILED_TOKENS_S,))

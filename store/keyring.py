@@ -11,8 +11,8 @@ itself, written in the transaction that destroys and gone when it is done: whoev
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pysqlite3 import OperationalError
 from sqlite_utils import Database
 
 from tenure.store.clock import utc_now
-from tenure.store.connection import BUSY_TIMEOUT_MS, UntrustedStoreError, check_permissions, connect, migrate
+from tenure.store.connection import BUSY_TIMEOUT_MS, UntrustedStoreError, check_permissions, connect, migrate, writing
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
 
 CLEAN_DEADLINE_S = 10.0
@@ -74,17 +74,9 @@ class KeyRing:
         """Closes the key file."""
         self._database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, under the file's write lock."""
-        self.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.execute("COMMIT")
-        except BaseException:
-            if self._database.conn.in_transaction:
-                self.execute("ROLLBACK")
-            raise
+        return writing(self._database)
 
     @property
     def master(self) -> MasterKey:

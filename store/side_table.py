@@ -8,12 +8,11 @@ it has pages.
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-from tenure.store.connection import statements
+from tenure.store.connection import statements, writing
 
 LIVE, BESIDE, FORMER = "security_contexts", "security_contexts_beside", "security_contexts_former"
 CHUNK = 500
@@ -29,18 +28,6 @@ class SideTable:
         self._execute = database.conn.execute
         self._schema = schema
 
-    @contextmanager
-    def writing(self) -> Any:
-        """A short transaction that holds the write lock."""
-        self._execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._execute("COMMIT")
-        except BaseException:
-            if self._database.conn.in_transaction:
-                self._execute("ROLLBACK")
-            raise
-
     def make(self, generation: int) -> None:
         """An empty table beside the live one; what an interrupted run left is taken away first. `generation` is the
         least number that may end its indexes' names.
@@ -49,7 +36,7 @@ class SideTable:
         made = [line for line in statements(self._schema) if _OF_LIVE.match(line)]
         while self._execute("SELECT 1 FROM sqlite_master WHERE name LIKE ?", (f"{LIVE}%_{generation}",)).fetchone():
             generation += 1
-        with self.writing():
+        with writing(self._database):
             for line in made:
                 text = re.sub(rf"CREATE TABLE {LIVE}\b", f"CREATE TABLE {BESIDE}", line)
                 text = re.sub(
@@ -59,7 +46,7 @@ class SideTable:
 
     def fill(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Puts rows in, in a transaction of their own."""
-        with self.writing():
+        with writing(self._database):
             self.put(rows)
 
     def put(self, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -71,7 +58,7 @@ class SideTable:
         """Takes the write lock, catches up to the head, and puts the table in the live one's place; `note` tells of it
         in the same transaction.
         """
-        with self.writing():
+        with writing(self._database):
             catch_up()
             self._execute(f"ALTER TABLE {LIVE} RENAME TO {FORMER}")
             self._execute(f"ALTER TABLE {BESIDE} RENAME TO {LIVE}")
@@ -86,8 +73,8 @@ class SideTable:
                 continue
             taken = CHUNK
             while taken == CHUNK:
-                with self.writing():
+                with writing(self._database):
                     keys = f"SELECT app_key, client_key FROM {name} LIMIT {CHUNK}"
                     taken = self._execute(f"DELETE FROM {name} WHERE (app_key, client_key) IN ({keys})").rowcount
-            with self.writing():
+            with writing(self._database):
                 self._execute(f"DROP TABLE {name}")

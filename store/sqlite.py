@@ -17,7 +17,7 @@ from tenure.domain.events import Event
 from tenure.domain.ports import Append, Appended, AppendResult, Conflict, InlineProjector, Spend, Spent, Transaction
 from tenure.store.clock import utc_now
 from tenure.store.codec import COLUMNS, decode, decode_own, encode, storable
-from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences
+from tenure.store.connection import check_permissions, connect, migrate, refuse_other, schema_differences, writing
 from tenure.store.evidence import stored_rows
 from tenure.store.folding import by_tenant
 from tenure.store.sql_log import SqlLog
@@ -116,18 +116,11 @@ class SqliteLog(SqlLog):
 
     def append_under_lock(self, decide: Callable[[], Sequence[Append]]) -> list[AppendResult]:
         """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end."""
-        self._execute("BEGIN IMMEDIATE")
-        try:
+        with writing(self._database):
             batch = decide()
             for request in batch:
                 storable(request)
-            results = [self._append_one(request) for request in batch]
-            self._execute("COMMIT")
-        except BaseException:
-            if self._database.conn.in_transaction:
-                self._execute("ROLLBACK")
-            raise
-        return results
+            return [self._append_one(request) for request in batch]
 
     def append_within(self, request: Append) -> AppendResult:
         """As `append`, within a transaction that is open and holds the write lock; whoever opened it commits."""

@@ -8,14 +8,14 @@ console that was logged out is kept as a digest of its id until it would have en
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tenure.domain.times import stored, stored_at
 from tenure.store.clock import utc_now
+from tenure.store.connection import writing
 from tenure.store.keyring import open_keys
 
 LOGIN_CODE_MINUTES = 10
@@ -44,16 +44,9 @@ class ApiTokens:
         """Closes the key file."""
         self._database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing: what is created within is there only if nothing within fails."""
-        self._execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._execute("COMMIT")
-        except BaseException:
-            self._execute("ROLLBACK")
-            raise
+        return writing(self._database)
 
     def create(self, name: str, scopes: tuple[str, ...], days: int) -> tuple[str, ApiToken]:
         """A new token and its entry, or ValueError if the name is taken."""
