@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tenure.settings import Settings
+from tenure.settings import Settings, StoreSettings
 
 MB = 1024 * 1024
 NEARLY_NOTHING = MB
@@ -19,7 +19,7 @@ NEARLY_NOTHING = MB
 log = structlog.get_logger()
 
 
-def ballast_of(settings: Settings) -> Path:
+def ballast_of(settings: StoreSettings) -> Path:
     """Where it lies."""
     return Path(f"{settings.log_path}-ballast")
 

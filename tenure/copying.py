@@ -126,7 +126,7 @@ def _named(name: str) -> Iterator[None]:
 def _copied(source: Store, target: Store, say: Say) -> dict[str, int]:
     _refuse_other(source, target)
     written = dict.fromkeys((name for name, _ in PARTS), 0)
-    if source.log.head() == target.log.head() != (0, "") and not is_unfinished(target.settings, target.log):
+    if source.log.head() == target.log.head() and not is_unfinished(target.settings, target.log):
         return written
     target.log.connection.execute(f"CREATE TABLE IF NOT EXISTS {COPYING} (name TEXT)")
     with _unserved(source) as unserved:

@@ -46,6 +46,11 @@ class Findings:
         """Nothing is wrong."""
         return not self.walk.bad and not self.problems
 
+    @property
+    def wrong(self) -> list[str]:
+        """All that is wrong, in words: where the chain breaks first, then the rest."""
+        return ([self.walk.why] if self.walk.bad else []) + self.problems
+
 
 def kept_head(found: Findings, note: str, verifier: Verifier | None) -> Checkpoint | None:
     """The head of a kept text. That it is signed by another key, or that no key is known, is a problem."""

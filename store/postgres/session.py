@@ -33,13 +33,12 @@ _DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "4000",
 }
-# a 2xx means flushed, whatever the server's default is
+# a 2xx means flushed, whatever the server's default is; more than that is taken from the URL, less is not
+_FLUSHED, _MORE = "synchronous_commit=on", "synchronous_commit=remote_apply"
 _OPTIONS = (
-    "-c synchronous_commit=on -c plan_cache_mode=force_generic_plan -c default_transaction_isolation=read\\ committed "
+    f"-c {_FLUSHED} -c plan_cache_mode=force_generic_plan -c default_transaction_isolation=read\\ committed "
     f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
 )
-# more than that is taken from the URL; less is not
-_MORE = "synchronous_commit=remote_apply"
 
 
 class UnreachableError(OSError):
@@ -55,7 +54,8 @@ def parameters_of(url: str, *, bounded: bool = True, read_only: bool = False) ->
         given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error:
         raise ValueError("not a postgresql:// URL") from None
-    options = f"{given.pop('options', '')} {_OPTIONS}"
+    own = str(given.pop("options", ""))
+    options = f"{own} {_OPTIONS.replace(_FLUSHED, _MORE) if _MORE in own else _OPTIONS}"
     if bounded:
         options += f" -c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS}"
     if read_only:
@@ -94,8 +94,6 @@ class Session:
         except psycopg.OperationalError as error:
             raise UnreachableError(0, _without_secrets(error)) from None
         made.prepared_max = 256
-        if _MORE in self._parameters["options"]:
-            made.execute(f"SET {_MORE}")
         self._connection = made
         return made
 

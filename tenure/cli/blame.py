@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pysqlite3 import DatabaseError
 
+from tenure.ballast import ballast_of
 from tenure.settings import StoreSettings
 from tenure.store.connection import connect
 from tenure.stores import damage, sentence_of
@@ -37,7 +38,7 @@ def blame(error: Exception, settings: StoreSettings) -> tuple[str, int]:
     if "disk I/O error" in text or "is full" in text:
         # no word of damage: a backup put back onto such a disk helps nobody
         where = settings.log_path.absolute().parent
-        spare = Path(f"{settings.log_path}-ballast")
+        spare = ballast_of(settings)
         room = f" (deleting {spare} gives some: it is there for that)" if spare.exists() else ""
         return f"the disk below {where} cannot be read or written ({text}); look at it and its room{room}, try again", 1
     for name, path in there.items():

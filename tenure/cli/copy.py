@@ -85,7 +85,7 @@ def _tell(names: tuple[str, str], found: Copied, as_json: bool) -> None:
             "events": seen.walk.events,
             "hash": seen.walk.hash,
             "first_bad_position": seen.walk.bad or None,
-            "problems": ([seen.walk.why] if seen.walk.bad else []) + seen.problems,
+            "problems": seen.wrong,
         }
     if as_json:
         emit(told, True)
@@ -94,5 +94,5 @@ def _tell(names: tuple[str, str], found: Copied, as_json: bool) -> None:
     typer.echo(f"copied {names[0]} to {names[1]} in {found.seconds:.1f} s: {rows}")
     for side, seen in sides:
         typer.echo(f"{side}: {'intact' if seen.ok else 'NOT intact'}, {seen.walk.events} events, hash {seen.walk.hash}")
-        for problem in told[side]["problems"]:
+        for problem in seen.wrong:
             typer.echo(f"  {problem}")

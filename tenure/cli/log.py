@@ -62,7 +62,7 @@ def _tell(found: Findings, as_json: bool) -> None:
         "first_bad_position": found.walk.bad or None,
         "head": found.head,
         "end": found.end or None,
-        "problems": ([found.walk.why] if found.walk.bad else []) + found.problems,
+        "problems": found.wrong,
     }
     if as_json:
         emit(told, True)
@@ -73,7 +73,7 @@ def _tell(found: Findings, as_json: bool) -> None:
         typer.echo(f"NOT intact: the first bad position is {found.walk.bad}")
     else:
         typer.echo(f"the chain of {found.walk.events} events holds, but:")
-    for problem in told["problems"]:  # type: ignore[union-attr]
+    for problem in found.wrong:
         typer.echo(f"  {problem}")
     if found.end:
         typer.echo(f"  {found.end}")
