@@ -72,9 +72,10 @@ reference: setup ## write the pages that are made from the commands
 
 bench: $(BENCH_VENV)/.stamp $(PEERS)/node_modules/.stamp ## measure against the peers, 25 minutes (BENCH=--quick: 4)
 	PYTHONPATH=benchmarks $(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH)
+	PYTHONPATH=docs $(BENCH_VENV)/bin/python -m making
 
 torture: setup ## attacks, kill -9 and faults at their full size, one table, up to 30 minutes (quick versions are in make test)
-	$(VENV)/bin/python tests/torture/run.py
+	$(VENV)/bin/python tests/torture/run.py; status=$$?; PYTHONPATH=docs $(VENV)/bin/python -m making && exit $$status
 
 mutants: setup ## change the domain in every small way, one at a time: do its tests notice? (MUTANTS="--file check.py", 40 minutes for all)
 	$(VENV)/bin/python tests/mutants/run.py $(MUTANTS)

@@ -1,7 +1,7 @@
-"""`make bench`: every row in turn, one table, results as JSON, plots as SVG. `--quick`: does it run (4 minutes).
+"""`make bench`: every row in turn, one table, results as JSON. `--quick`: does it run (4 minutes).
 
-Quick figures are no figures: they go to results/quick.json, which is not kept. A full run writes results/latest.json
-and the plots in docs/speed/. The machine should have nothing else to do; its load before the run is printed and kept.
+Quick figures are no figures: they go to results/quick.json, which is not kept. A full run writes results/latest.json,
+from which `docs/making/speed.py` makes the README's table, a page and its plots. The machine should have nothing else to do; its load before the run is printed and kept.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from typing import Any
 
 from kit.bench import Bench
 from kit.measure import Figure
-from kit.plot import plots
 from kit.stand import Missing
 
 HERE = Path(__file__).resolve().parent
@@ -43,8 +42,6 @@ def main() -> int:
         broken = _run(Bench(arguments.quick, work), arguments.only, results)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if not arguments.quick:
-        plots(json.loads(results.read_text()), HERE.parent / "docs" / "speed")
     return 1 if broken else 0
 
 

@@ -1,12 +1,19 @@
-"""`make torture`: each part once at its full size, one table of what came of it; exit 1 if anything bad came."""
+"""`make torture`: each part once at its full size, one table of what came of it; exit 1 if anything bad came.
 
+The table is kept in benchmarks/results/torture.json, from where it goes into the docs.
+"""
+
+import json
 import os
+import platform
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 
 # part, what it is, its tests, what is added to the environment
 PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
@@ -26,6 +33,7 @@ PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
 # a part that is no pytest run
 MUTANTS: Final = ("mutants", "200 small changes of the domain", ("tests/mutants/run.py", "--sample", "200"))
 BOUND_S: Final = 900
+RESULTS: Final = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.json"
 _COUNT: Final = re.compile(r"(\d+) (?:passed|killed)")
 _SHOWN: Final = ("seed ", "told: ", "FAILED", "SKIPPED", "not done", "lives: ")
 _PYTEST: Final = ("-m", "pytest", "-q", "--no-header", "-rfsP", "-p", "no:cacheprovider")
@@ -45,7 +53,7 @@ def _run(arguments: Sequence[str], more: dict[str, str]) -> tuple[int, str]:
 
 def main() -> int:
     """Runs the parts one after the other."""
-    bad = 0
+    bad, kept = 0, list[dict[str, Any]]()
     print(f"{'part':<9} {'tried':<40} {'count':>6} {'outcome':<8} {'seconds':>8}")
     parts: list[tuple[str, str, tuple[str, ...], dict[str, str]]] = [
         (part, what, (*_PYTEST, tests), more) for part, what, tests, more in PARTS
@@ -61,7 +69,21 @@ def main() -> int:
         notes = [line for line in told.splitlines() if line.startswith(_SHOWN)]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
+        kept.append({"part": part, "tried": what, "count": int(found[1]) if found else 0, "outcome": outcome,
+                     "seconds": round(took, 1), "notes": notes})  # fmt: skip
+    RESULTS.write_text(json.dumps({"at": _now(), "machine": _machine(), "parts": kept}, indent=1) + "\n")
     return 1 if bad else 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

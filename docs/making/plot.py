@@ -2,22 +2,14 @@
 
 import math
 from html import escape
-from pathlib import Path
 from typing import Any
 
 WIDTH, LEFT, RIGHT, STEP, TOP = 960, 440, 90, 34, 56
 GREEN, RED, GREY, DARK = "#2e7d4f", "#b3402f", "#9aa3ab", "#22272b"
 
 
-def plots(results: dict[str, Any], folder: Path) -> None:
-    """Writes `ratios.svg` (every ratio) and `samples.svg` (every sample behind them)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = [figure for row in results.values() for figure in row.get("figures", ()) if figure["kind"] == "ratio"]
-    (folder / "ratios.svg").write_text(_ratios(figures))
-    (folder / "samples.svg").write_text(_samples(figures))
-
-
-def _ratios(figures: list[dict[str, Any]]) -> str:
+def ratios(figures: list[dict[str, Any]]) -> str:
+    """Every ratio as a bar from 1, its spread, what is asked and what we would like."""
     values = [v for f in figures for v in (*f["spread"], f["figure"], *_marks(f))] or [1.0]
     low, high = min(*values, 0.5) / 1.1, max(*values, 2.0) * 1.1
     lines = [_text(LEFT, 20, "Tenure / the peer, inside one run: median of neighbours, least to greatest", bold=True)]
@@ -51,7 +43,8 @@ def _bar(figure: dict[str, Any], y: float, low: float, high: float) -> list[str]
     return lines
 
 
-def _samples(figures: list[dict[str, Any]]) -> str:
+def samples(figures: list[dict[str, Any]]) -> str:
+    """Every sample that the ratios come from."""
     lines = [_text(LEFT, 20, "Every sample, in its unit; each line to its own scale from 0", bold=True)]
     y = float(TOP)
     for figure in figures:
