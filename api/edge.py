@@ -43,11 +43,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
-            if self._head_timer is None:
-                self._await_head()
             self._head_bytes += len(data)
         self._received = len(data)
         super().data_received(data)
+        self._await_rest()
         if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
             self._refuse(b"431 Request Header Fields Too Large")
 
@@ -60,7 +59,6 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        self._body_timer = self.loop.call_later(BODY_DEADLINE_S, self.transport.abort)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -99,6 +97,15 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url or b"") + sum(len(name) + len(value) + 4 for name, value in self.headers or ())
+
+    def _await_rest(self) -> None:
+        # timers only for what is still to come: most calls arrive whole
+        if self.transport.is_closing():
+            return
+        if not self._in_head and self._body_timer is None:
+            self._body_timer = self.loop.call_later(BODY_DEADLINE_S, self.transport.abort)
+        elif self._in_head and self._head_bytes and self._head_timer is None:
+            self._await_head()
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._late)

@@ -19,6 +19,7 @@ from tenure.domain.check import Match
 from tenure.domain.decisions import Decision, Facts
 from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.refusals import Reason
+from tenure.domain.swift import swift
 from tenure.domain.times import stored_at
 
 TEXT, SHORT, NAMES = 500, 200, 40
@@ -50,6 +51,8 @@ class Asked:
 
 
 NOTHING = Asked()
+# every check makes one of each
+_decision, _facts = swift(Decision), swift(Facts)
 
 
 def clean(text: str, limit: int = TEXT) -> str:
@@ -141,7 +144,7 @@ class Witness:
     ) -> Decision:  # fmt: skip
         """The record of one decision. What is not given comes from the passage."""
         verdict = passage.verdict
-        return Decision(
+        return _decision(
             decision=decision,
             at=stored_at(time.time()),
             kind=kind,
@@ -164,7 +167,7 @@ class Witness:
         forwarded = ",".join(call.all(b"x-forwarded-for"))[-1000:] if self.trusted else ""
         address, peer = addresses(call.peer, forwarded, self.trusted)
         body_client_key = seen.body_client_key if seen else None
-        return Facts(
+        return _facts(
             purpose=passage.purpose,
             now=passage.now,
             alg=token.alg if token else "",

@@ -28,18 +28,24 @@ BOUND_S = 0.25
 class DecisionLog(Protocol):
     """The decision log's writing end."""
 
-    async def submit(self, item: Item) -> Claim: ...
+    async def submit(self, item: Item, *, within: float | None = None) -> Claim: ...
 
     def post(self, item: Item) -> None: ...
 
     def drop(self, kind: str) -> None: ...
 
 
+_tails: list[bytes] = []
+
+
 def new_id() -> str:
     """A new decision id."""
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = rest * 4096 // 1_000_000
-    tail = os.urandom(8)
+    if not _tails:
+        drawn = os.urandom(8 * 256)
+        _tails.extend(drawn[at : at + 8] for at in range(0, len(drawn), 8))
+    tail = _tails.pop()
     text = f"{milliseconds:012x}7{fraction:03x}{tail[0] & 0x3F | 0x80:02x}{tail[1:].hex()}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -76,9 +82,8 @@ class Recorder:
         )  # fmt: skip
         entry = Entry(made, claim)
         try:
-            async with asyncio.timeout(BOUND_S):
-                found = await self._log.submit(entry)
-        except (TimeoutError, OursError):
+            found = await self._log.submit(entry, within=BOUND_S)
+        except OursError:
             call.entry = entry
             self._withdraw(entry)
             raise OursError(Reason.UNRECORDABLE) from None
@@ -107,9 +112,8 @@ class Recorder:
         decision = call.entry.decision
         took_ms = round((time.perf_counter() - call.started) * 1000, 3)
         outcome = Outcome(decision.decision, *key, status, took_ms, call.gone)
-        with suppress(TimeoutError, OursError):
-            async with asyncio.timeout(BOUND_S):
-                await self._log.submit(outcome)
+        with suppress(OursError):
+            await self._log.submit(outcome, within=BOUND_S)
         self._lines.decision(decision, status=status, took_ms=took_ms)
 
     async def failed(self, call: Call, kind: str, reason: Reason, detail: str = "") -> str:

@@ -1,7 +1,8 @@
 """`make bench`: every row in turn, one table, results as JSON. `--quick`: does it run (4 minutes).
 
 Quick figures are no figures: they go to results/quick.json, which is not kept. A full run writes results/latest.json,
-from which `docs/making/speed.py` makes the README's table, a page and its plots. The machine should have nothing else to do; its load before the run is printed and kept.
+from which `docs/making/speed.py` makes the README's table, a page and its plots. The machine should have nothing else
+to do; its load before the run is printed and kept.
 """
 
 import argparse

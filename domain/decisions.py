@@ -11,6 +11,7 @@ stranger can make any number of them. What was answered is what was counted: rec
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 WITHIN_MS = (1, 5, 25, 100, 250, 1000, 5000)
 """Answers are counted by how long they took: within each of these milliseconds, and beyond the last."""
@@ -106,14 +107,16 @@ class Entry:
     `take` is true for the first of the two who asks: the writer takes it to write it, the waiting caller to withdraw
     it. So an answer that says `unrecordable` and a row that says `accepted` cannot both stand: what the writer had
     taken already is amended. `claim` is a webhook's (clientKey, identifier), to be claimed in the same transaction.
+    `row` is what the store made of the decision beforehand, if it did.
     """
 
-    __slots__ = ("_ticket", "claim", "decision", "fate", "withdrawn")
+    __slots__ = ("_ticket", "claim", "decision", "fate", "row", "withdrawn")
 
     def __init__(self, decision: Decision, claim: tuple[str, str] | None = None) -> None:
         self.decision = decision
         self.claim = claim
         self.fate = Fate.UNKNOWN
+        self.row: tuple[Any, ...] | None = None
         self.withdrawn = False
         self._ticket = [True]
 

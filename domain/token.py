@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
 
 from tenure.domain.refusals import Reason, Refused
+from tenure.domain.swift import swift
 
 MAX_TOKEN = 8192
 LEEWAY = 30
@@ -53,6 +54,9 @@ class Token:
     def fingerprint(self) -> str:
         """Names the token in the spent list. The signature needs no part in it: only one holds for an input."""
         return hashlib.sha256(self.signing_input).hexdigest()
+
+
+_token = swift(Token)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def read(text: str, algorithms: frozenset[str]) -> Token:
         raise Refused(Reason.TOKEN_MALFORMED, type(error).__name__) from None
     if alg not in algorithms:
         raise Refused(Reason.ALGORITHM_NOT_ALLOWED, alg[:40])
-    return Token(
+    return _token(
         alg=alg,
         kid=kid,
         iss=_required_text(claims, "iss"),
@@ -216,7 +220,8 @@ def checked_kid(token: Token) -> str:
 
 def signed_by(token: Token, secret: bytes) -> bool:
     """Whether the HS256 signature holds under `secret`; constant time."""
-    return hmac.compare_digest(hmac.digest(secret, token.signing_input, "sha256"), token.signature)
+    # not hmac.digest, which lets go of the interpreter: every time, the writers' threads would be woken in vain
+    return hmac.compare_digest(hmac.new(secret, token.signing_input, "sha256").digest(), token.signature)
 
 
 def signed_by_key(token: Token, key: RSAPublicKey) -> bool:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tenure.domain.events import Event
 from tenure.domain.ports import EventLog, Transaction
+from tenure.domain.swift import swift
 from tenure.domain.tenant import NO_SECRET, Secret, Tenant, evolve, fold_stream
 
 # The columns of `security_contexts`, in their order.
@@ -31,6 +32,8 @@ _WRITE_ENDS = (
 )
 _WRITE = f"{_WRITE_BEGINS}{_ROW}{_WRITE_ENDS}"
 _AT_ONCE = 100
+
+_tenant, _secret = swift(Tenant), swift(Secret)
 
 # The one row of `nobody`.
 NOBODY = (
@@ -105,7 +108,7 @@ def from_row(row: tuple[Any, ...]) -> Tenant:
     """The tenant of a row of `security_contexts`."""
     app_key, client_key, version, position, installed, enabled, disabled = row[:7]
     base_url, display_url, product_type, installation_id, installed_at, uninstalled_at, erased_at = row[17:24]
-    return Tenant(
+    return _tenant(
         app_key=app_key,
         client_key=client_key,
         version=version,
@@ -113,8 +116,8 @@ def from_row(row: tuple[Any, ...]) -> Tenant:
         installed=bool(installed),
         enabled=bool(enabled),
         disabled=bool(disabled),
-        secret=Secret(*row[7:12]),
-        previous=Secret(*row[12:17]) if row[12] else None,
+        secret=_secret(*row[7:12]),
+        previous=_secret(*row[12:17]) if row[12] else None,
         base_url=base_url,
         display_url=display_url,
         product_type=product_type,

@@ -14,7 +14,11 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -46,14 +50,32 @@ WAL_BYTES = 4 * 1024 * 1024
 FORGOTTEN_AT_ONCE = 500
 REWRITTEN_BYTES = 64 * 1024 * 1024
 
-_DEFAULTS = tuple((f.name, f.default) for f in fields(Facts) if f.name not in ("identifier", "kid", "address_mark"))
-_INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_TOLD = [f for f in fields(Facts) if f.name not in ("identifier", "kid", "address_mark")]
+_NAMES, _DEFAULTS = tuple(f.name for f in _TOLD), tuple(f.default for f in _TOLD)
+_values = attrgetter(*_NAMES)
+_ROW = f"({', '.join('?' * len(COLUMNS))})"
 
 
 def facts_text(facts: Facts) -> str:
     """The facts as stored: JSON, what is as it would be anyway left out; three have columns of their own."""
-    told = ((name, getattr(facts, name), default) for name, default in _DEFAULTS)
+    told = zip(_NAMES, _values(facts), _DEFAULTS, strict=True)
     return orjson.dumps({name: value for name, value, default in told if value != default}).decode()
+
+
+def row_of(decision: Decision, veil: Veil | None) -> tuple[Any, ...]:
+    """The decision as it is stored, in the order of `COLUMNS`."""
+    facts = decision.facts
+    facts = veil.veil(decision) if veil else replace(facts, address="", address_mark="", account="")
+    return (
+        decision.decision, decision.at, decision.kind, decision.verdict, decision.reason, decision.detail,
+        decision.client_key, decision.claimed_client_key, decision.method, decision.path, decision.status,
+        decision.took_ms, decision.read_position, facts.identifier, facts.kid, facts.address_mark, facts_text(facts),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def _inserting(rows: int) -> str:
+    return f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES {', '.join([_ROW] * rows)}"
 
 
 def open_decisions(path: Path) -> None:
@@ -84,6 +106,7 @@ class SqliteDecisions(DecisionReads):
         self._pace = pace or Pace()
         self._owed: deque[Amended] = deque()
         self._dropped: dict[str, int] = {}
+        self._rows: list[tuple[Any, ...]] = []
         self._guard = threading.Lock()
 
     def close(self) -> None:
@@ -103,9 +126,11 @@ class SqliteDecisions(DecisionReads):
         with self._guard:
             dropped, self._dropped = self._dropped, {}
         owed = [*self._owed, *(item for item in batch if isinstance(item, Amended))]
+        self._rows = []
         try:
             self._begin()
             results = [self._write(item, tally, room, fates, now) for item in batch]
+            self._insert()
             self._amend(owed, fates, tally, now)
             for kind, times in dropped.items():
                 tally.drop(kind, _hour(now), times)
@@ -244,23 +269,16 @@ class SqliteDecisions(DecisionReads):
             )
         kept = decision.verdict == "accepted" or room.take(decision.reason, proved=bool(decision.client_key))
         if kept:
-            self._insert(decision)
+            made = entry.row if decision is entry.decision else None
+            self._rows.append(made or row_of(decision, self._veil))
         tally.add(decision, kept=kept)
         fates.append((entry, Fate.KEPT if kept else Fate.COUNTED))
         return claim
 
-    def _insert(self, decision: Decision) -> None:
-        facts = decision.facts
-        facts = self._veil.veil(decision) if self._veil else replace(facts, address="", address_mark="", account="")
-        self._execute(
-            _INSERT,
-            (
-                decision.decision, decision.at, decision.kind, decision.verdict, decision.reason, decision.detail,
-                decision.client_key, decision.claimed_client_key, decision.method, decision.path, decision.status,
-                decision.took_ms, decision.read_position, facts.identifier, facts.kid, facts.address_mark,
-                facts_text(facts),
-            ),
-        )  # fmt: skip
+    def _insert(self) -> None:
+        # one statement: between two, this thread and the event loop would take the interpreter from each other
+        if self._rows:
+            self._execute(_inserting(len(self._rows)), tuple(chain.from_iterable(self._rows)))
 
     def _amend(self, owed: Sequence[Amended], fates: list[tuple[Entry, Fate]], tally: Tally, now: float) -> None:
         just_now = dict(fates)
@@ -315,15 +333,23 @@ def _hour(now: float) -> str:
 
 
 class DecisionLane:
-    """The writing end off the event loop: decisions of one moment share a transaction."""
+    """The writing end off the event loop: decisions of one moment share a transaction. `veil` is the thread's own,
+    `ahead` the caller's.
 
-    def __init__(self, path: Path, veil: Veil | None, pace: Pace | None = None) -> None:
+    The row of an accepted decision, which will be kept, is made where it is asked for: else the thread would take the
+    interpreter from the event loop for every row, and both would mostly wait for it. A refused one may only be counted.
+    """
+
+    def __init__(self, path: Path, veil: Veil | None, pace: Pace | None = None, ahead: Veil | None = None) -> None:
+        self._ahead = ahead
         self._file = SqliteDecisions(path, veil=veil, pace=pace)
-        self._lane: Lane[Item, Claim] = Lane(self._file.record, name="decisions", batch=64)
+        self._lane: Lane[Item, Claim] = Lane(self._file.record, name="decisions", batch=64, keeps=True)
 
-    async def submit(self, item: Item) -> Claim:
-        """Written and committed when it returns, or OursError (`store_unavailable`)."""
-        return await self._lane.submit(item)
+    async def submit(self, item: Item, *, within: float | None = None) -> Claim:
+        """Written and committed when it returns, or OursError (`store_unavailable`): then it may be written yet."""
+        if self._ahead is not None and isinstance(item, Entry) and item.decision.verdict == "accepted":
+            item.row = row_of(item.decision, self._ahead)
+        return await self._lane.submit(item, within=within)
 
     def post(self, item: Item) -> None:
         """Written soon; nobody waits."""

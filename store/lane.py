@@ -8,6 +8,7 @@ after `close`, a write is refused at once (`store_unavailable`), never kept wait
 A disk may be slower than what is asked of it. Who says how long it can wait (`within`) is refused at once if, going by
 the last transactions, that will not do, and leaves the queue when the time is over. Who `yields` is refused at once
 unless its transaction is the next one or begins in a tenth of a second: it leaves the places to those that must wait.
+A lane that `keeps` writes whatever was submitted, also what nobody waits for any more, and refuses nobody beforehand.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from tenure.domain.refusals import OursError, Reason
 T = TypeVar("T")
 R = TypeVar("R")
 YIELDING_S = 0.1
+GATHERED, GATHER_S = 64, 0.002
 # an item, who waits for its result, and whether it is not to be written once nobody waits
 _Queued = tuple[T, asyncio.Future[R] | None, bool]
 
@@ -29,11 +31,16 @@ _Queued = tuple[T, asyncio.Future[R] | None, bool]
 class Lane(Generic[T, R]):
     """Runs `write` (a batch in, a result for each out) on a thread of its own."""
 
-    def __init__(self, write: Callable[[Sequence[T]], Sequence[R]], *, name: str, batch: int = 128, bound: int = 4096):
+    def __init__(
+        self, write: Callable[[Sequence[T]], Sequence[R]], *, name: str, batch: int = 128, bound: int = 4096,
+        keeps: bool = False,
+    ) -> None:  # fmt: skip
         self._write = write
+        self._keeps = keeps
         self._batch = batch
         self._bound = bound
         self._gathered: list[_Queued[T, R]] = []
+        self._patience: dict[float, list[asyncio.Future[R]]] = {}
         self._waiting: deque[_Queued[T, R]] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -47,15 +54,9 @@ class Lane(Generic[T, R]):
         """
         if self._closed or len(self._waiting) + len(self._gathered) >= self._bound:
             raise OursError(Reason.STORE_UNAVAILABLE, "the queue of writes is full")
-        if within is None:
-            return await self._queue(item, None)
-        if self.refuses(within, yields=yields):
+        if within is not None and not self._keeps and self.refuses(within, yields=yields):
             raise OursError(Reason.STORE_UNAVAILABLE, "more writes than the disk takes")
-        try:
-            async with asyncio.timeout(within):
-                return await self._queue(item, within)
-        except TimeoutError:
-            raise OursError(Reason.STORE_UNAVAILABLE, "not written in time") from None
+        return await self._queue(item, within)
 
     def refuses(self, within: float, *, yields: bool = False) -> bool:
         """Whether `submit` would refuse this at once."""
@@ -72,12 +73,22 @@ class Lane(Generic[T, R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         if not self._gathered:
-            loop.call_soon(self._hand_over)
-        self._gathered.append((item, future, within is not None))
+            loop.call_soon(self._hand_over, 0, loop.time() + GATHER_S)
+        self._gathered.append((item, future, within is not None and not self._keeps))
+        if within is not None:
+            self._patience.setdefault(within, []).append(future)
         return future
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, seen: int, until: float) -> None:
+        loop, count = asyncio.get_running_loop(), len(self._gathered)
+        if seen < count < GATHERED and loop.time() < until:
+            loop.call_soon(self._hand_over, count, until)
+            return
         gathered, self._gathered = self._gathered, []
+        # one timer for all of a pass: one each would be a good part of what recording a decision costs
+        for within, futures in self._patience.items():
+            loop.call_later(within, _expire, futures)
+        self._patience = {}
         with self._wake:
             self._waiting.extend(gathered)
             self._wake.notify()
@@ -118,7 +129,7 @@ class Lane(Generic[T, R]):
         while self._waiting and len(taken) < self._batch:
             queued = self._waiting.popleft()
             _, future, bounded = queued
-            if not (bounded and future is not None and future.cancelled()):
+            if not (bounded and future is not None and future.done()):
                 taken.append(queued)
         return taken
 
@@ -138,6 +149,12 @@ class Lane(Generic[T, R]):
             loop.call_soon_threadsafe(_deliver, futures, results)
         except RuntimeError:
             return  # the loop is gone, and with it whoever waited
+
+
+def _expire(futures: "list[asyncio.Future[R]]") -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(OursError(Reason.STORE_UNAVAILABLE, "not written in time"))
 
 
 def _deliver(futures: list["asyncio.Future[R] | None"], results: Sequence[R] | Exception) -> None:

@@ -6,22 +6,24 @@ turned out another than was written is counted as `withdrawn` where it stood and
 
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from tenure.domain.decisions import WITHIN_MS, Decision
 
 _TOTALS = ("counted", "kept", "withdrawn", "dropped", "took_ms", *(f"within_{ms}" for ms in WITHIN_MS))
-_ADD_TOTALS = (
-    f"INSERT INTO totals VALUES (?, ?, ?, {', '.join('?' * len(_TOTALS))}) ON CONFLICT DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _TOTALS)
-)
-_ADD_COUNTS = (
-    "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-    "counted = counted + excluded.counted, kept = kept + excluded.kept"
-)
-_ADD_UPSTREAM = "INSERT INTO upstream VALUES (?, ?) ON CONFLICT DO UPDATE SET answers = answers + excluded.answers"
+_WIDTHS = {"totals": 3 + len(_TOTALS), "counts": 7, "upstream": 2}
+_ADDED = {"totals": _TOTALS, "counts": ("counted", "kept"), "upstream": ("answers",)}
 
 Execute = Callable[..., Any]
+
+
+@lru_cache(maxsize=256)
+def _adding(table: str, rows: int) -> str:
+    row = f"({', '.join('?' * _WIDTHS[table])})"
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _ADDED[table])
+    return f"INSERT INTO {table} VALUES {', '.join([row] * rows)} ON CONFLICT DO UPDATE SET {added}"
 
 
 class Tally:
@@ -65,13 +67,11 @@ class Tally:
 
     def write(self, execute: Execute) -> None:
         """Adds everything to the file, in the open transaction."""
-        for key, total in self._totals.items():
-            numbers = [int(value) for value in total]
-            execute(_ADD_TOTALS, (*key, *numbers[:4], total[4], *numbers[5:]))
-        for hour, count in self._counts.items():
-            execute(_ADD_COUNTS, (*hour, *count))
-        for status in self._upstream.items():
-            execute(_ADD_UPSTREAM, status)
+        totals = [(*key, *map(int, total[:4]), total[4], *map(int, total[5:])) for key, total in self._totals.items()]
+        counts = [(*group, *count) for group, count in self._counts.items()]
+        for table, rows in (("totals", totals), ("counts", counts), ("upstream", list(self._upstream.items()))):
+            if rows:
+                execute(_adding(table, len(rows)), tuple(chain.from_iterable(rows)))
 
     def _total(self, kind: str, verdict: str, reason: str) -> list[float]:
         return self._totals.setdefault((kind, verdict, reason), [0] * len(_TOTALS))

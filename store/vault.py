@@ -11,7 +11,6 @@ Data keys in use are kept in memory. Whether a tenant has its key is always aske
 erasure in any process (`refresh`), by the file's change counter.
 """
 
-import base64
 import binascii
 import hmac
 import os
@@ -32,7 +31,7 @@ __all__ = ("CACHED_KEYS", "KEPT_S", "Vault", "key_id_of", "new_master_key")
 
 CACHED_KEYS = 4096
 KEPT_S = 1.0
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_URL_SAFE, _STANDARD = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +171,4 @@ def _text(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return binascii.a2b_base64(text.encode().translate(_STANDARD) + b"=" * (-len(text) % 4))

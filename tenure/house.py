@@ -63,9 +63,10 @@ class House:
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
         veil_vault = open_vault(settings)
         pace = Pace()
-        veil = Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
-        self.decisions = DecisionLane(settings.beside("decisions"), veil, pace)
-        self.marks = Veil(self.vault, settings.app_key)
+        veil, self.marks = (
+            Veil(vault, settings.app_key, account_ids=settings.store_account_ids) for vault in (veil_vault, self.vault)
+        )
+        self.decisions = DecisionLane(settings.beside("decisions"), veil, pace, self.marks)
         watched = log_of(settings)
         self._watch, self._doubted = ClockWatch(watched), False
         self._shown_watch: ClockWatch | None = None

@@ -28,7 +28,8 @@ BETWEEN = """
 ![Every single sample the ratios come from](../pictures/speed-samples.svg)
 
 What each row does stands at the head of its file in `benchmarks/rows`. Measure on your own machine with `make bench`
-(25 minutes; `make bench BENCH="--only check appends"` for single rows). The peers come from npm and PyPI and are used by nothing else.
+(25 minutes; `make bench BENCH="--only check appends"` for single rows). The peers come from npm and PyPI and are
+used by nothing else.
 """
 TORTURE = """
 ## What it withstood
@@ -70,7 +71,7 @@ def readme() -> str:
     """The README with its table."""
     head = "| Tenure / its peer | Times | Asked |\n|---|---|---|\n"
     lines = "".join(
-        f"| {figure['name']} | {_value(figure)}{'' if figure['verdict'] == 'met' else ' (falls short)'} | {_asked(figure)} |\n"
+        f"| {figure['name']} | {_value(figure)}{_short(figure)} | {_asked(figure)} |\n"
         for _, figure in _figures()
         if figure["bound"]
     )
@@ -91,6 +92,10 @@ def _torture() -> dict[str, Any]:
 
 def _value(figure: dict[str, Any]) -> str:
     return f"{figure['figure']:.2f} ×" if figure["kind"] == "ratio" else f"{figure['figure']:.1f} {figure['unit']}"
+
+
+def _short(figure: dict[str, Any]) -> str:
+    return "" if figure["verdict"] == "met" else " (falls short)"
 
 
 def _asked(figure: dict[str, Any]) -> str:
