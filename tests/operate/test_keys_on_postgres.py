@@ -54,6 +54,7 @@ def test_two_machines_are_one_service(house: House, other: House, tmp_path: Path
     assert other.page(site).status_code == 200
     old = site.page_token("GET", "/page")
     there = other.again(site)
+    there.key_host = house.keys
     assert there.rotate().status == 204
     assert house.page(there).status_code == 200
     assert house.page(site, old).status_code == 425

@@ -126,9 +126,10 @@ def test_a_key_read_before_an_erasure_is_not_kept_after_it(keys: KeysInPostgres)
 
     async def run() -> None:
         bringing = asyncio.create_task(worker.bring(one))
-        await asyncio.sleep(0)
-        await asyncio.to_thread(KeyRing(keys.open()).erase, "app", "a", "by", "origin", "")
-        # the answer lies there already, and is delivered after what this hears of
+        for _ in range(3):
+            await asyncio.sleep(0)
+        time.sleep(0.2)  # noqa: ASYNC251 (the answer comes, and is not delivered yet)
+        KeyRing(keys.open()).erase("app", "a", "by", "origin", "")
         worker._number += 1
         await bringing
         with pytest.raises(OursError):
@@ -327,9 +328,9 @@ def test_an_abort_hits_no_other_socket(keys: KeysInPostgres) -> None:
     connection.close()
     left, right = socket.socketpair()
     taken = [os.dup(left.fileno())]
-    while number not in taken and len(taken) < 64:
+    while number not in (*taken, left.fileno(), right.fileno()) and len(taken) < 64:
         taken.append(os.dup(left.fileno()))
-    assert number in taken
+    assert number in (*taken, left.fileno(), right.fileno())
     session.abort()
     left.sendall(b"x")
     assert right.recv(1) == b"x"

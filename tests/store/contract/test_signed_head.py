@@ -69,7 +69,7 @@ def test_columns_that_are_not_what_the_text_says_are_not_believed(signer: HeadSi
 
 def test_many_that_sign_at_once_go_forward(keys: KeyStore) -> None:
     """Signers of several processes, each behind or before the others, leave the furthest head, and one key."""
-    hashes = "abcdefgh"
+    hashes = "12345678"
     signers = [HeadSigner(keys.open(), MASTER, "app") for _ in range(4)]
 
     def sign(signer: HeadSigner, first: int) -> None:
