@@ -90,11 +90,11 @@ class Audit:
     async def handle(self, call: Call) -> Answer:
         """The answer to any read of `/audit`; recorded before it is given."""
         decision = new_id()
-        answer = self._access.deny(call, "audit", decision) or await self._answer(call)
+        answer = await self._access.deny(call, "audit", decision) or await self._answer(call)
         try:
             await self._recorder.record(
                 call, decision=decision, kind="audit", status=answer.status, reason=_REASONS.get(answer.status),
-                detail=f"{self._access.holder(call)}: {call.query}",
+                detail=f"{await self._access.holder(call)}: {call.query}",
             )  # fmt: skip
         except OursError:
             if answer.stream is not None:
@@ -114,7 +114,7 @@ class Audit:
             return problem(error.status, str(error))
         return problem(404, "There is nothing here.")
 
-    def _allowed(self, call: Call) -> Callable[[], bool]:
+    def _allowed(self, call: Call) -> Callable[[], Awaitable[bool]]:
         return lambda: self._access.allows(call, "audit")
 
     # -- lists

@@ -30,6 +30,7 @@ MOST_FEEDS = 32
 T = TypeVar("T")
 Line = tuple[int, str, dict[str, Any]]
 Lines = Callable[[Archive, int], tuple[list[Line], int]]
+Allowed = Callable[[], Awaitable[bool]]
 Read = Callable[[Callable[[Archive], Any]], Awaitable[Any]]
 
 
@@ -40,7 +41,7 @@ class Feed:
         self._read = read
         self._open = 0
 
-    async def events(self, call: Call, question: Question, chosen: EventFilter, allowed: Callable[[], bool]) -> Answer:
+    async def events(self, call: Call, question: Question, chosen: EventFilter, allowed: Allowed) -> Answer:
         """Events from now on, or from where the reader was."""
         after = _from(call, question)
         if after is None:
@@ -53,7 +54,7 @@ class Feed:
 
         return self._answer(_formed(call, question, lines), after, allowed)
 
-    async def decisions(self, call: Call, question: Question, chosen: Wanted, allowed: Callable[[], bool]) -> Answer:
+    async def decisions(self, call: Call, question: Question, chosen: Wanted, allowed: Allowed) -> Answer:
         """Decisions from now on, or from where the reader was."""
         after = _from(call, question)
         if after is None:
@@ -67,7 +68,7 @@ class Feed:
 
         return self._answer(_formed(call, question, lines), after, allowed)
 
-    async def alarms(self, call: Call, question: Question, chosen: AlarmFilter, allowed: Callable[[], bool]) -> Answer:
+    async def alarms(self, call: Call, question: Question, chosen: AlarmFilter, allowed: Allowed) -> Answer:
         """Alarms raised and ended from now on, or from where the reader was."""
         after = _from(call, question)
         if after is None:
@@ -80,7 +81,7 @@ class Feed:
 
         return self._answer(_formed(call, question, lines), after, allowed)
 
-    def _answer(self, lines: Lines, after: int, allowed: Callable[[], bool]) -> Answer:
+    def _answer(self, lines: Lines, after: int, allowed: Allowed) -> Answer:
         if self._open >= MOST_FEEDS:
             return problem(503, "Too many feeds are open.", headers=((b"retry-after", b"30"),))
         self._open += 1
@@ -90,7 +91,7 @@ class Feed:
     def _release(self) -> None:
         self._open -= 1
 
-    async def _run(self, lines: Lines, last: int, allowed: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+    async def _run(self, lines: Lines, last: int, allowed: Allowed) -> AsyncGenerator[bytes, None]:
         yield b": from %d\n\n" % last
         looked = time.monotonic()
         while True:
@@ -99,7 +100,7 @@ class Feed:
                 yield b"".join(sse(str(number), kind, item) for number, kind, item in found)
             if time.monotonic() - looked > HEARTBEAT_S:
                 looked = time.monotonic()
-                if not allowed():
+                if not await allowed():
                     return
                 yield b": here\n\n"
             if len(found) < AT_ONCE:

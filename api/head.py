@@ -26,13 +26,13 @@ class SignedHead:
     async def handle(self, call: Call) -> Answer:
         """The head as a signed note, or 409 if the log has lost what was signed before."""
         decision = new_id()
-        denied = self._access.deny(call, "audit", decision)
+        denied = await self._access.deny(call, "audit", decision)
         answer = denied or await self._head(decision)
         reason = Reason.ACCESS_DENIED if denied else None
         try:
             await self._recorder.record(
                 call, decision=decision, kind="audit", status=answer.status, reason=reason,
-                detail=f"{self._access.holder(call)}: {call.query}",
+                detail=f"{await self._access.holder(call)}: {call.query}",
             )  # fmt: skip
         except OursError:
             return unrecorded(call)

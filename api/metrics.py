@@ -65,7 +65,7 @@ class Metrics:
     async def handle(self, call: Call) -> Answer:
         """The metrics as text."""
         decision = new_id()
-        denied = self._access.deny(call, None, decision)
+        denied = await self._access.deny(call, None, decision)
         if denied is not None:
             return await self._refused(call, denied, decision)
         try:

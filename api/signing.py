@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,7 @@ from tenure.domain.ports import Vault
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 
+T = TypeVar("T")
 BODY_LIMIT = 64 * 1024
 KIND = "sign"
 FAILURES = 60
@@ -36,6 +37,14 @@ class ApiTokens(Protocol):
     def session_ended(self, identifier: str) -> bool: ...
 
 
+class Tokens(Protocol):
+    """Where API tokens are asked: what reads, and what writes."""
+
+    async def ask(self, question: Callable[[ApiTokens], T]) -> T: ...
+
+    async def tell(self, act: Callable[[ApiTokens], T]) -> T: ...
+
+
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
 
@@ -51,56 +60,58 @@ class Access:
     burst may pass the limit by as many as were under way at once.
     """
 
-    def __init__(self, tokens: ApiTokens, failures: Failures, app_key: str) -> None:
+    def __init__(self, tokens: Tokens, failures: Failures, app_key: str) -> None:
         self._tokens = tokens
         self._failures = failures
         self._app_key = app_key
 
-    def deny(self, call: Call, scope: str | None, decision: str) -> Answer | None:
+    async def deny(self, call: Call, scope: str | None, decision: str) -> Answer | None:
         """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429. The decision
         is the caller's to record.
         """
-        return self.judge(call, _bearer(call), scope, decision)
+        return await self.judge(call, _bearer(call), scope, decision)
 
-    def judge(self, call: Call, token: str, scope: str | None, decision: str) -> Answer | None:
+    async def judge(self, call: Call, token: str, scope: str | None, decision: str) -> Answer | None:
         """The same for a token that came otherwise than in the header."""
-        scopes = self._tokens.scopes_of(token) if token else None
+        scopes = await self._scopes_of(token)
         if scopes is None:
             return self._failed(call, decision)
         if scope is not None and scope not in scopes:
             return _denied(403, f"This API token lacks the scope {scope}.", decision)
         return None
 
-    def allows(self, call: Call, scope: str) -> bool:
-        """Whether the caller has the scope still; one who has it no more has not tried another's token."""
-        bearer = _bearer(call)
-        return scope in ((self._tokens.scopes_of(bearer) if bearer else None) or ())
+    async def _scopes_of(self, token: str) -> tuple[str, ...] | None:
+        return await self._tokens.ask(lambda tokens: tokens.scopes_of(token)) if token else None
 
-    def holder(self, call: Call) -> str:
+    async def allows(self, call: Call, scope: str) -> bool:
+        """Whether the caller has the scope still; one who has it no more has not tried another's token."""
+        return scope in (await self._scopes_of(_bearer(call)) or ())
+
+    async def holder(self, call: Call) -> str:
         """The name of the caller's token; empty if it is none of ours."""
         bearer = _bearer(call)
-        return self._tokens.name_of(bearer) if bearer else ""
+        return await self.name_of(bearer) if bearer else ""
 
-    def name_of(self, token: str) -> str:
+    async def name_of(self, token: str) -> str:
         """The name of a token; empty if it is none of ours."""
-        return self._tokens.name_of(token)
+        return await self._tokens.ask(lambda tokens: tokens.name_of(token))
 
-    def holds(self, name: str, scope: str) -> bool:
+    async def holds(self, name: str, scope: str) -> bool:
         """Whether the token of a name is in force, with this scope."""
-        return scope in (self._tokens.scopes_of_name(name) or ())
+        return scope in (await self._tokens.ask(lambda tokens: tokens.scopes_of_name(name)) or ())
 
-    def end(self, session: str, until: float) -> None:
+    async def end(self, session: str, until: float) -> None:
         """Ends a session of the console in every worker; it would have ended by itself at `until` (Unix seconds)."""
-        self._tokens.end_session(session, until)
+        await self._tokens.tell(lambda tokens: tokens.end_session(session, until))
 
-    def ended(self, session: str) -> bool:
+    async def ended(self, session: str) -> bool:
         """Whether a session was ended before its time."""
-        return self._tokens.session_ended(session)
+        return await self._tokens.ask(lambda tokens: tokens.session_ended(session))
 
-    def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
+    async def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
         """The token's name that a login code stands for, once; else the answer."""
-        name = self._tokens.redeem(code)
-        return name if name and self.holds(name, scope) else self._failed(call, decision)
+        name = await self._tokens.tell(lambda tokens: tokens.redeem(code))
+        return name if name and await self.holds(name, scope) else self._failed(call, decision)
 
     def unknown(self, call: Call, decision: str) -> Answer:
         """The 401 to who showed nothing at all."""
@@ -180,7 +191,7 @@ class Signing:
     async def handle(self, call: Call) -> Answer:
         """A token, when it ends and for which site."""
         decision = new_id()
-        denied = self._access.deny(call, "sign", decision)
+        denied = await self._access.deny(call, "sign", decision)
         if denied is not None:
             return await self._refused(call, decision, denied, Reason.ACCESS_DENIED)
         try:

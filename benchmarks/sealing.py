@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tenure.domain.chain import GENESIS, chain_hash
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import GivenMaster
 from tenure.store.vault import Vault
 
@@ -18,7 +19,7 @@ GOAL_US = 40.0
 
 def measure(folder: Path) -> float:
     """Microseconds an event."""
-    vault = Vault(folder / "keys.db", GivenMaster(bytes(32)))
+    vault = Vault(KeyFile(folder / "keys.db"), GivenMaster(bytes(32)))
     tenants = [f"tenant-{number}" for number in range(100)]
     for tenant in tenants:
         vault.ensure_key("app", tenant)

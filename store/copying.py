@@ -115,14 +115,19 @@ def _put_events(
 Lock = Callable[[Callable[[], Sequence[Append]]], object]
 
 
-def copy_table(table: Table, source: Transaction, target: Transaction, locked: Lock, say: Say) -> int:
+def copy_table(
+    table: Table, source: Transaction, target: Transaction, locked: Lock, say: Say,
+    wanted: Callable[[Row], bool] = lambda _: True,
+) -> int:  # fmt: skip
     """Brings a table to what it is in the source; how many rows were written or taken away. `locked` does something
-    within a transaction on `target` that keeps others away. OtherRowsError.
+    within a transaction on `target` that keeps others away. `wanted`: rows for which it is not so are as not in the
+    source. OtherRowsError.
     """
     written, seen, after = 0, 0, None
     while True:
         rows = list(_read(source, table, after, None, BATCH))
         until = _key(table, rows[-1]) if len(rows) == BATCH else None
+        rows = list(filter(wanted, rows))
         there = {_key(table, row): row for row in _between(target, table, after, until)}
         missing = [row for row in rows if there.get(_key(table, row)) != row]
         other = sorted(there.keys() - {_key(table, row) for row in rows if there.get(_key(table, row)) == row})

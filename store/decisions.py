@@ -36,7 +36,7 @@ from tenure.domain.decisions import (
 from tenure.store.connection import check_permissions, connect, migrate
 from tenure.store.decision_digest import BARE_FACTS, PERSONAL, PERSONAL_COLUMN
 from tenure.store.decision_reads import COLUMNS, DecisionReads
-from tenure.store.keyring import patiently
+from tenure.store.key_file import patiently
 from tenure.store.lane import Lane
 from tenure.store.pace import Pace
 from tenure.store.room import Room

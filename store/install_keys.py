@@ -13,7 +13,7 @@ from typing import Protocol
 from tenure.store.clock import utc_now
 from tenure.store.connection import connect, writing
 from tenure.store.lane import Lane
-from tenure.store.vault import Vault
+from tenure.store.vault import Sealing
 
 OWN = " install keys"  # no client key can be this
 
@@ -29,7 +29,7 @@ class Kept(Protocol):
 class VouchedKeys:
     """Install keys, each with its HMAC. One thread at a time."""
 
-    def __init__(self, kept: Kept, vault: Vault, app_key: str) -> None:
+    def __init__(self, kept: Kept, vault: Sealing, app_key: str) -> None:
         self._kept = kept
         self._vault = vault
         self._app_key = app_key

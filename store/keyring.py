@@ -1,31 +1,32 @@
-"""`keys.db`: data keys wrapped by master keys, marks of erasure, and how a master key is replaced.
+"""Data keys wrapped by master keys, marks of erasure, and how a master key is replaced: the one meaning of it all.
 
-A data key is wrapped once for every master in force, in the transaction that makes it, so that no process with another
-master strands it. Rotation: the new master comes in (`incoming`), every key is wrapped for it too, then it is `current`
-and the old one `former`; both open everything until the former is retired. Every step can be done again after a crash.
+Where they lie is a `KeyDatabase`. A data key is wrapped once for every master in force, in the transaction that makes
+it, so that no process with another master strands it. Rotation: the new master comes in (`incoming`), every key is
+wrapped for it too, then it is `current` and the old one `former`; both open everything until the former is retired.
+Every step can be done again after a crash.
 
-`secure_delete` overwrites what is deleted; after an erasure or a retirement the file is rewritten and its WAL cut to
-nothing, because SQLite leaves copies of moved cells in the gaps of its pages. That it has to be is a row of the file
-itself, written in the transaction that destroys and gone when it is done: whoever comes after a crash sees it.
+What is deleted may have left bytes behind. That they have to be overwritten is a row beside the keys, written in the
+transaction that destroys and gone when it is done: whoever comes after a crash sees it.
 """
 
 import os
-import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from pysqlite3 import OperationalError
-from sqlite_utils import Database
+from itertools import chain
 
 from tenure.store.clock import utc_now
-from tenure.store.connection import BUSY_TIMEOUT_MS, UntrustedStoreError, check_permissions, connect, migrate, writing
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.key_database import KeyDatabase, in_parts, values
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
 
-CLEAN_DEADLINE_S = 10.0
-CLEAN_WAIT_MS = 100  # a checkpoint that waits for a reader holds the write lock: others get their turn in between
+Place = tuple[str, str]
+# key id, purpose, app key, client key, and the wrap for a master if there is one
+Wrapped = tuple[str, str, str, str, bytes | None]
+
+WRAPPED = (
+    "SELECT made.key_id, purpose, app_key, client_key, wrapped FROM data_keys AS made LEFT JOIN wrapped_keys AS w "
+    "ON w.key_id = made.key_id AND w.master_id = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +43,27 @@ class Erasure:
     why: str
 
 
-def open_keys(path: Path) -> Database:
-    """The key file, made or migrated, deleting securely."""
-    check_permissions(path)
-    database = connect(path, create=True)
-    database.execute("PRAGMA secure_delete=ON")
-    migrate(database, "keys")
-    return database
-
-
 class KeyRing:
-    """The keys of one `keys.db`. Without a master: marks and erasures only. One connection, one thread at a time.
+    """The keys of one database. Without a master: marks and erasures only. One thread at a time.
 
-    `admit`: a file without any master key takes this one as its first. `read_only`: nothing is made or changed.
+    `admit`: a database without any master key takes this one as its first.
     """
 
-    def __init__(
-        self, path: Path, master: MasterKey | None = None, *, admit: bool = True, read_only: bool = False
-    ) -> None:
-        self._database = connect(path, read_only=True) if read_only else open_keys(path)
-        self.execute = self._database.conn.execute
+    def __init__(self, database: KeyDatabase, master: MasterKey | None = None, *, admit: bool = True) -> None:
+        self._database = database
+        self.name = database.name
+        self.execute, self.transaction = database.execute, database.transaction
         self._master = master
         try:
             if master is not None:
-                self._admit(master, admit and not read_only)
+                self._admit(master, admit and not database.read_only)
         except BaseException:
-            self._database.close()
+            database.close()
             raise
 
     def close(self) -> None:
-        """Closes the key file."""
+        """Closes the database."""
         self._database.close()
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing, under the file's write lock."""
-        return writing(self._database)
 
     @property
     def master(self) -> MasterKey:
@@ -93,8 +80,12 @@ class KeyRing:
                 )
             with self.transaction():
                 if not self.masters():
-                    self.execute("INSERT INTO master_keys VALUES (?, 'current', ?, x'', x'')", (master.id, utc_now()))
+                    self.add_master(master.id, "current")
         check_master(self.masters(), master.id)
+
+    def add_master(self, master_id: str, state: str) -> None:
+        """Notes a master key, in the open transaction; its boxes are not made yet."""
+        self.execute("INSERT INTO master_keys VALUES (?, ?, ?, ?, ?)", (master_id, state, utc_now(), b"", b""))
 
     def masters(self) -> dict[str, str]:
         """The master keys by id, each with its state."""
@@ -114,52 +105,72 @@ class KeyRing:
         """The id of the data key, made now if there is none; committed when it returns."""
         return self.ensure_all([(app_key, client_key)], purpose)[app_key, client_key]
 
-    def ensure_all(self, tenants: Sequence[tuple[str, str]], purpose: str = "tenant") -> dict[tuple[str, str], str]:
+    def ensure_all(self, tenants: Sequence[Place], purpose: str = "tenant") -> dict[Place, str]:
         """As `ensure`, of several in one transaction."""
-        found = {(app, client): self.key_id(app, client, purpose) for app, client in tenants}
-        if None in found.values():
+        wanted = list(dict.fromkeys(tenants))
+        found = self._key_ids(wanted, purpose)
+        if len(found) < len(wanted):
             with self.transaction():
-                for app, client in found:
-                    found[app, client] = self.key_id(app, client, purpose) or self._make(app, client, purpose)
-        return {tenant: key_id for tenant, key_id in found.items() if key_id is not None}
+                found = self._key_ids(wanted, purpose)
+                for some in in_parts([place for place in wanted if place not in found]):
+                    found |= self._make(some, purpose)
+        return found
 
-    def _make(self, app_key: str, client_key: str, purpose: str) -> str:
-        key_id, raw = os.urandom(8).hex(), os.urandom(32)
-        self.execute("INSERT INTO data_keys VALUES (?, ?, ?, ?, ?)", (key_id, purpose, app_key, client_key, utc_now()))
-        context = wrap_context(purpose, app_key, client_key, key_id)
+    def _key_ids(self, places: Sequence[Place], purpose: str) -> dict[Place, str]:
+        return {(app, client): key_id for key_id, _, app, client, _ in self.wrapped(places, purpose)}
+
+    def _make(self, places: Sequence[Place], purpose: str) -> dict[Place, str]:
         # in this transaction: a master that has gone meanwhile must not be the only one to open a new key
-        check_master(self.masters(), self.master.id)
-        for other in self.masters():
-            self.keep(key_id, other, self._wrap_for(other, raw, context))
-        return key_id
+        states = self.masters()
+        check_master(states, self.master.id)
+        made = {place: os.urandom(8).hex() for place in places}
+        rows = [(key_id, purpose, *place, utc_now()) for place, key_id in made.items()]
+        self.execute(f"INSERT INTO data_keys {values(5, len(rows))}", tuple(chain.from_iterable(rows)))
+        raws = [(key_id, os.urandom(32), wrap_context(purpose, *place, key_id)) for place, key_id in made.items()]
+        for master_id in states:
+            wrap = self._wrapper(master_id)
+            self.keep([(key_id, master_id, wrap(raw, context)) for key_id, raw, context in raws])
+        return made
 
-    def _wrap_for(self, master_id: str, raw: bytes, context: bytes) -> bytes:
+    def _wrapper(self, master_id: str) -> Callable[[bytes, bytes], bytes]:
         if master_id == self.master.id:
-            return DIRECT + self.master.wrap(raw, context)
+            return lambda raw, context: DIRECT + self.master.wrap(raw, context)
         row = self.execute("SELECT deposit_public FROM master_keys WHERE master_id = ?", (master_id,)).fetchone()
         public = self._unwrap_own(row[0], box_context(master_id, "public"))
-        return DEPOSITED + deposit(public, raw, context)
+        return lambda raw, context: DEPOSITED + deposit(public, raw, context)
 
     def _unwrap_own(self, wrapped: bytes, context: bytes) -> bytes:
         try:
             return self.master.unwrap(wrapped, context)
         except WrongMasterError:
-            raise UntrustedStoreError("the key store's master keys do not belong together; restore keys.db") from None
+            raise UntrustedStoreError(
+                f"the key store's master keys do not belong together; restore {self.name}"
+            ) from None
 
-    def keep(self, key_id: str, master_id: str, wrapped: bytes) -> None:
-        """Stores a wrap."""
-        self.execute("INSERT OR REPLACE INTO wrapped_keys VALUES (?, ?, ?)", (key_id, master_id, wrapped))
+    def keep(self, wraps: Sequence[tuple[str, str, bytes]]) -> None:
+        """Stores wraps (key id, master id, wrapped), also in place of others."""
+        for some in in_parts(wraps):
+            self.execute(
+                f"INSERT INTO wrapped_keys {values(3, len(some))} "
+                "ON CONFLICT (key_id, master_id) DO UPDATE SET wrapped = excluded.wrapped",
+                tuple(chain.from_iterable(some)),
+            )
+
+    def wrapped(self, places: Sequence[Place], purpose: str = "tenant") -> Iterator[Wrapped]:
+        """The data keys in force of those app and client keys, each with its wrap for this ring's master."""
+        for some in in_parts(places):
+            where = f"purpose = ? AND (app_key, client_key) IN ({values(2, len(some))})"
+            asked = (self.master.id, purpose, *chain.from_iterable(some))
+            yield from self.execute(f"{WRAPPED} WHERE {where}", asked).fetchall()
 
     def raw(self, key_id: str) -> bytes | None:
         """The data key of an id, None if it is not there; UntrustedStoreError if it does not open."""
-        row = self.execute(
-            "SELECT purpose, app_key, client_key, wrapped FROM data_keys LEFT JOIN wrapped_keys "
-            "ON wrapped_keys.key_id = data_keys.key_id AND master_id = ? WHERE data_keys.key_id = ?",
-            (self.master.id, key_id),
-        ).fetchone()
-        if row is None:
-            return None
-        purpose, app_key, client_key, wrapped = row
+        row = self.execute(f"{WRAPPED} WHERE made.key_id = ?", (self.master.id, key_id)).fetchone()
+        return self.opened(row) if row else None
+
+    def opened(self, found: Wrapped) -> bytes:
+        """The data key of what was found with this ring's wrap; UntrustedStoreError if that does not open."""
+        key_id, purpose, app_key, client_key, wrapped = found
         if wrapped is None:
             check_master(self.masters(), self.master.id)
         try:
@@ -204,7 +215,7 @@ class KeyRing:
         new = self.erasure_of(mark.key_id) is None
         if new:
             self.execute(
-                "INSERT INTO erasures (key_id, app_key, client_key, erased_at, by, origin, why) VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO erasures SELECT coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ? FROM erasures",
                 (mark.key_id, mark.app_key, mark.client_key, mark.erased_at, mark.by, mark.origin, mark.why),
             )
         self._remove(mark.key_id)
@@ -249,8 +260,8 @@ class KeyRing:
         return number, " ".join(f"{name}:{state}" for name, state in sorted(self.masters().items()))
 
     def data_version(self) -> int:
-        """Changes whenever another connection has changed the file."""
-        return int(self.execute("PRAGMA data_version").fetchone()[0])
+        """Another one when somebody else may have changed something."""
+        return self._database.data_version()
 
     def tenants(self) -> int:
         """How many tenants have a data key."""
@@ -268,7 +279,10 @@ class KeyRing:
 
     def must_clean(self) -> None:
         """Notes, in the open transaction, that bytes of what was deleted are left."""
-        self.execute("INSERT INTO uncleaned VALUES (1, ?, 1) ON CONFLICT DO UPDATE SET times = times + 1", (utc_now(),))
+        self.execute(
+            "INSERT INTO uncleaned VALUES (1, ?, 1) ON CONFLICT (id) DO UPDATE SET times = uncleaned.times + 1",
+            (utc_now(),),
+        )
 
     def unclean(self) -> bool:
         """Whether bytes of what was deleted are left."""
@@ -283,28 +297,16 @@ class KeyRing:
         return not self.unclean() or self.clean()
 
     def clean(self) -> bool:
-        """Rewrites the file and cuts its WAL to nothing, so that no deleted byte is left; False if others were in the
-        way for too long: it stays noted, and has to be done again. Nobody waits for it longer than CLEAN_WAIT_MS.
+        """Has what was deleted overwritten, as far as the database can (`KeyDatabase.overwrite`); False if that has to
+        be done again: it stays noted.
         """
         asked = self._asked()
-        self.execute(f"PRAGMA busy_timeout={CLEAN_WAIT_MS}")
-        try:
-            # cut before it is rewritten: while others read, the WAL would only grow by another copy
-            done = patiently(self._cut) and patiently(self._rewrite) and patiently(self._cut)
-        finally:
-            self.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        done = self._database.overwrite()
         if done:
-            # what was destroyed meanwhile is not cleaned by this
-            self.execute("DELETE FROM uncleaned WHERE times = ?", (asked,))
+            with self.transaction():
+                # what was destroyed meanwhile is not cleaned by this
+                self.execute("DELETE FROM uncleaned WHERE times = ?", (asked,))
         return done
-
-    def _rewrite(self) -> bool:
-        self.execute("VACUUM")
-        return True
-
-    def _cut(self) -> bool:
-        busy, _, _ = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
 
 
 def check_master(states: dict[str, str], master_id: str) -> None:
@@ -331,17 +333,3 @@ def wrap_context(purpose: str, app_key: str, client_key: str, key_id: str) -> by
 
 def box_context(master_id: str, half: str) -> bytes:
     return netstrings("deposit box", master_id, half)
-
-
-def patiently(step: Callable[[], Any]) -> bool:
-    """Whether the step came through before ten seconds were over; it is tried again while the file is busy."""
-    # others read for microseconds at a time: a free moment comes
-    ends = time.monotonic() + CLEAN_DEADLINE_S
-    while time.monotonic() < ends:
-        try:
-            if step():
-                return True
-        except OperationalError:
-            pass
-        time.sleep(0.05)
-    return False

@@ -5,11 +5,10 @@ small transactions. Then it is `current` and the old one `former`; both open eve
 its wraps are destroyed, and it opens nothing any more. The log is not touched.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from tenure.store.clock import utc_now
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.keyring import KeyRing, box_context, check_master, wrap_context
+from tenure.store.keyring import WRAPPED, KeyRing, Wrapped, box_context, check_master, wrap_context
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, new_deposit_box
 
 BATCH = 500
@@ -42,7 +41,7 @@ class Rotation:
             self._set_boxes(self._ring.master, new)
 
     def _set_boxes(self, old: MasterKey, new: MasterKey) -> None:
-        self._ring.execute("INSERT INTO master_keys VALUES (?, 'incoming', ?, x'', x'')", (new.id, utc_now()))
+        self._ring.add_master(new.id, "incoming")
         for owner, other in ((old, new), (new, old)):
             box = new_deposit_box()
             self._ring.execute(
@@ -55,16 +54,20 @@ class Rotation:
         """Wraps up to BATCH more keys for the new master; how many, 0 when all are."""
         with self._ring.transaction():
             rows = self._ring.execute(
-                "SELECT key_id, purpose, app_key, client_key FROM data_keys WHERE NOT EXISTS (SELECT 1 FROM "
-                "wrapped_keys WHERE wrapped_keys.key_id = data_keys.key_id AND master_id = ?) LIMIT ?",
-                (new.id, BATCH),
+                f"{WRAPPED} WHERE NOT EXISTS (SELECT 1 FROM wrapped_keys AS other "
+                "WHERE other.key_id = made.key_id AND other.master_id = ?) LIMIT ?",
+                (self._ring.master.id, new.id, BATCH),
             ).fetchall()
-            for key_id, purpose, app_key, client_key in rows:
-                raw = self._ring.raw(key_id)
-                assert raw is not None  # noqa: S101 (read in this transaction)
-                context = wrap_context(purpose, app_key, client_key, key_id)
-                self._ring.keep(key_id, new.id, DIRECT + new.wrap(raw, context))
+            self._wrap(rows, new)
             return len(rows)
+
+    def _wrap(self, rows: Sequence[Wrapped], master: MasterKey) -> None:
+        wraps = list[tuple[str, str, bytes]]()
+        for row in rows:
+            key_id, purpose, app_key, client_key, _ = row
+            context = wrap_context(purpose, app_key, client_key, key_id)
+            wraps.append((key_id, master.id, DIRECT + master.wrap(self._ring.opened(row), context)))
+        self._ring.keep(wraps)
 
     def finish(self, new: MasterKey) -> bool:
         """The new master is current, the old one former; False if that was so already."""
@@ -110,11 +113,6 @@ class Rotation:
     def _take_deposits(self) -> None:
         # the next rotation makes new boxes
         rows = self._ring.execute(
-            "SELECT key_id, purpose, app_key, client_key FROM data_keys JOIN wrapped_keys USING (key_id) "
-            "WHERE master_id = ? AND substr(wrapped, 1, 1) = ?", (self._ring.master.id, DEPOSITED)
-        ).fetchall()  # fmt: skip
-        for key_id, purpose, app_key, client_key in rows:
-            raw = self._ring.raw(key_id)
-            assert raw is not None  # noqa: S101 (read in this transaction)
-            context = wrap_context(purpose, app_key, client_key, key_id)
-            self._ring.keep(key_id, self._ring.master.id, DIRECT + self._ring.master.wrap(raw, context))
+            f"{WRAPPED} WHERE substr(wrapped, 1, 1) = ?", (self._ring.master.id, DEPOSITED)
+        ).fetchall()
+        self._wrap(rows, self._ring.master)

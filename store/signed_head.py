@@ -1,13 +1,12 @@
 """Signs the log's head, and never one that does not extend the head signed last.
 
-The signing key (Ed25519) lies wrapped in `keys.db`, and so does the last signed head: a log put back from an older
-backup, or written anew, is another file than the one that knows what was signed. The public key and the log's name
-(origin: the app key and eight random hex digits) lie beside it in the clear, so that checking needs no master key.
+The signing key (Ed25519) lies wrapped with the tenants' keys, and so does the last signed head: a log put back from an
+older backup, or written anew, does not know what was signed, they do. The public key and the log's name (origin: the
+app key and eight random hex digits) lie beside it in the clear, so that checking needs no master key.
 """
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tenure.domain.chain import GENESIS
 from tenure.domain.checkpoint import Checkpoint, Verifier, sign, verify
 from tenure.store.clock import utc_now
-from tenure.store.connection import UntrustedStoreError, connect
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.key_database import KeyDatabase
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import MasterKey
 
@@ -46,27 +46,23 @@ class SignedHead:
 _READ = "SELECT origin, public_key, position, hash, note, signed_at FROM signed_head WHERE id = 1"
 
 
-def last_signed(path: Path) -> SignedHead | None:
+def last_signed(database: KeyDatabase) -> SignedHead | None:
     """The head signed last, read without any key; None if nothing was ever signed here."""
-    database = connect(path, read_only=True)
-    try:
-        row = database.execute(_READ).fetchone()
-    finally:
-        database.close()
-    return _sound(row) if row else None
+    row = database.execute(_READ).fetchone()
+    return _sound(row, database.name) if row else None
 
 
-def _sound(row: tuple[Any, ...]) -> SignedHead:
+def _sound(row: tuple[Any, ...], place: str) -> SignedHead:
     # what was signed is what the signed text says; the columns beside it anybody could change
     origin, public, position, digest, note, signed_at = row
     verifier = Verifier(origin, public)
     try:
         said = verify(note, verifier) if note else Checkpoint(origin, 0, GENESIS)
     except ValueError as error:
-        raise UntrustedStoreError(f"the head signed last is not sound ({error}); restore keys.db") from None
+        raise UntrustedStoreError(f"the head signed last is not sound ({error}); restore {place}") from None
     if (said.position, said.hash) != (position, digest):
         raise UntrustedStoreError(
-            f"the head signed last is of position {said.position}, keys.db says {position} beside it; restore keys.db"
+            f"the head signed last is of position {said.position}, {place} says {position} beside it; restore {place}"
         )
     return SignedHead(verifier, said.position, said.hash, note, signed_at)
 
@@ -82,19 +78,17 @@ def does_not_extend(log: Heads, position: int, digest: str) -> str:
     return ""
 
 
-def said(path: Path, master: MasterKey, log: Heads) -> str | None:
-    """The log's head as signed text, nothing of it remembered and no file changed; None if no signing key was ever
-    made. HeadRefusedError if the log does not extend the head signed last, UntrustedStoreError.
+def said(database: KeyDatabase, master: MasterKey, log: Heads) -> str | None:
+    """The log's head as signed text, nothing of it remembered and nothing changed; None if no signing key was ever
+    made. `database` is read-only. HeadRefusedError if the log does not extend the head signed last,
+    UntrustedStoreError.
     """
-    ring = KeyRing(path, master, read_only=True)
-    try:
-        row, key_id = ring.execute(_READ).fetchone(), ring.key_id("", "", "head")
-        if row is None:
-            return None
-        private = _own(ring.raw(key_id) if key_id else None, row[1])
-        return _note(_extended(_sound(row), log), *log.head(), private)
-    finally:
-        ring.close()
+    ring = KeyRing(database, master)
+    row, key_id = ring.execute(_READ).fetchone(), ring.key_id("", "", "head")
+    if row is None:
+        return None
+    private = _own(ring.raw(key_id) if key_id else None, row[1], ring.name)
+    return _note(_extended(_sound(row, ring.name), log), *log.head(), private)
 
 
 def _extended(last: SignedHead, log: Heads) -> SignedHead:
@@ -110,11 +104,11 @@ def _note(last: SignedHead, position: int, digest: str, private: bytes) -> str:
     return sign(Checkpoint(last.verifier.name, position, digest), private)
 
 
-def _own(private: bytes | None, public: bytes) -> bytes:
+def _own(private: bytes | None, public: bytes, place: str) -> bytes:
     if private is None:
-        raise UntrustedStoreError("the head's signing key is not in the key store; restore keys.db")
+        raise UntrustedStoreError(f"the head's signing key is not in the key store; restore {place}")
     if _public(private) != public:
-        raise UntrustedStoreError("the head's public key is not that of its signing key; restore keys.db")
+        raise UntrustedStoreError(f"the head's public key is not that of its signing key; restore {place}")
     return private
 
 
@@ -123,29 +117,30 @@ def _public(private: bytes) -> bytes:
 
 
 class HeadSigner:
-    """Signs for one `keys.db`. One thread at a time."""
+    """Signs with the keys of one database. One thread at a time."""
 
-    def __init__(self, path: Path, master: MasterKey, app_key: str, *, admit: bool = True) -> None:
-        self._ring = KeyRing(path, master, admit=admit)
+    def __init__(self, database: KeyDatabase, master: MasterKey, app_key: str, *, admit: bool = True) -> None:
+        self._ring = KeyRing(database, master, admit=admit)
         self._private = self._own_key(app_key)
 
     def close(self) -> None:
-        """Closes the key file."""
+        """Closes the database."""
         self._ring.close()
 
     def _own_key(self, app_key: str) -> bytes:
         raw = self._ring.raw(self._ring.ensure("", "", "head"))
         if raw is not None:
-            self._ring.execute(
-                "INSERT OR IGNORE INTO signed_head VALUES (1, ?, ?, 0, ?, '', '')",
-                (f"{app_key}/{os.urandom(4).hex()}", _public(raw), GENESIS),
-            )
-        return _own(raw, self.last().verifier.public if raw is not None else b"")
+            with self._ring.transaction():
+                self._ring.execute(
+                    "INSERT INTO signed_head VALUES (1, ?, ?, 0, ?, '', '') ON CONFLICT DO NOTHING",
+                    (f"{app_key}/{os.urandom(4).hex()}", _public(raw), GENESIS),
+                )
+        return _own(raw, self.last().verifier.public if raw is not None else b"", self._ring.name)
 
     def last(self) -> SignedHead:
         """The head signed last."""
         row = self._ring.execute(_READ).fetchone()
-        return _sound(row)
+        return _sound(row, self._ring.name)
 
     def sign(self, log: Heads) -> SignedHead:
         """The log's head, signed and remembered; HeadRefusedError if it does not extend the one before."""

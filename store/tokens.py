@@ -1,6 +1,6 @@
 """API tokens: shown once, stored as a digest, compared in constant time, with scopes and an end.
 
-A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie in `keys.db`. A login code opens
+A token is `tnr_` and 32 random bytes; so much randomness needs no slow hash. They lie with the keys. A login code opens
 the console once, within ten minutes, in a token's name: for a link that is printed on a terminal. A session of the
 console that was logged out is kept as a digest of its id until it would have ended by itself.
 """
@@ -11,12 +11,10 @@ import secrets
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from tenure.domain.times import stored, stored_at
 from tenure.store.clock import utc_now
-from tenure.store.connection import writing
-from tenure.store.keyring import open_keys
+from tenure.store.key_database import KeyDatabase
 
 LOGIN_CODE_MINUTES = 10
 SCOPES = ("audit", "replay", "operate", "sign")
@@ -34,22 +32,22 @@ class ApiToken:
 
 
 class ApiTokens:
-    """The tokens of one `keys.db`. One thread at a time."""
+    """The tokens of one key store. One thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = open_keys(path)
-        self._execute = self._database.conn.execute
+    def __init__(self, database: KeyDatabase) -> None:
+        self._database = database
+        self._execute = database.execute
 
     def close(self) -> None:
-        """Closes the key file."""
+        """Closes the database."""
         self._database.close()
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing: what is created within is there only if nothing within fails."""
-        return writing(self._database)
+        return self._database.transaction()
 
     def create(self, name: str, scopes: tuple[str, ...], days: int) -> tuple[str, ApiToken]:
-        """A new token and its entry, or ValueError if the name is taken."""
+        """A new token and its entry, in the open transaction, or ValueError if the name is taken."""
         if self._execute("SELECT 1 FROM api_tokens WHERE name = ?", (name,)).fetchone():
             raise ValueError(f"a token named {name} exists already")
         token = f"tnr_{secrets.token_urlsafe(32)}"
@@ -68,7 +66,10 @@ class ApiTokens:
 
     def revoke(self, name: str) -> bool:
         """Ends a token at once; False if there is none of this name."""
-        return bool(self._execute("UPDATE api_tokens SET revoked_at = ? WHERE name = ?", (utc_now(), name)).rowcount)
+        with self.transaction():
+            return bool(
+                self._execute("UPDATE api_tokens SET revoked_at = ? WHERE name = ?", (utc_now(), name)).rowcount
+            )
 
     def scopes_of(self, token: str) -> tuple[str, ...] | None:
         """The scopes of a token in force, else None."""
@@ -92,21 +93,27 @@ class ApiTokens:
         """A new code that logs in once in the name of a token."""
         code = secrets.token_urlsafe(24)
         ends = stored(datetime.now(UTC) + timedelta(minutes=LOGIN_CODE_MINUTES))
-        self._execute("DELETE FROM login_codes WHERE expires_at < ?", (utc_now(),))
-        self._execute("INSERT INTO login_codes VALUES (?, ?, ?)", (_digest(code), name, ends))
+        with self.transaction():
+            self._execute("DELETE FROM login_codes WHERE expires_at < ?", (utc_now(),))
+            self._execute("INSERT INTO login_codes VALUES (?, ?, ?)", (_digest(code), name, ends))
         return code
 
     def redeem(self, code: str) -> str:
         """The name a login code stands for, and the end of that code; empty if there is none (any more)."""
-        row = self._execute(
-            "DELETE FROM login_codes WHERE digest = ? AND expires_at > ? RETURNING name", (_digest(code), utc_now())
-        ).fetchall()
+        with self.transaction():
+            row = self._execute(
+                "DELETE FROM login_codes WHERE digest = ? AND expires_at > ? RETURNING name", (_digest(code), utc_now())
+            ).fetchall()
         return str(row[0][0]) if row else ""
 
     def end_session(self, identifier: str, until: float) -> None:
         """Keeps that a session has ended, until it would have by itself (Unix seconds)."""
-        self._execute("DELETE FROM ended_sessions WHERE expires_at < ?", (utc_now(),))
-        self._execute("INSERT OR IGNORE INTO ended_sessions VALUES (?, ?)", (_digest(identifier), stored_at(until)))
+        with self.transaction():
+            self._execute("DELETE FROM ended_sessions WHERE expires_at < ?", (utc_now(),))
+            self._execute(
+                "INSERT INTO ended_sessions VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (_digest(identifier), stored_at(until)),
+            )
 
     def session_ended(self, identifier: str) -> bool:
         """Whether a session has ended before its time."""

@@ -2,9 +2,9 @@
 
 It may be run while the source is served, and again: each run goes on where the last one stopped. It ends only when
 the source is not served any more: then the source notes that it was copied (`operator.copied`), that event is copied,
-too, and with the source held both heads are compared. Until then the target bears a mark: nothing is served from it
-and no command writes to it. A target that holds anything which the source does not is refused: it is another log, or
-it went on by itself.
+too, and with the source held both heads and the keys are compared. Until then the target bears a mark: nothing is
+served from it and no command writes to it. A target that holds anything which the source does not is refused: it is
+another log, or it went on by itself.
 """
 
 import time
@@ -19,7 +19,8 @@ from pydantic import PrivateAttr
 from tenure import operators
 from tenure.domain.events import OPERATOR
 from tenure.domain.ports import Append
-from tenure.lease import Lease
+from tenure.keydesk import are_there, keys_of
+from tenure.lease import lease_of
 from tenure.projections.security_context import apply_all
 from tenure.settings import KeySettings, StoreSettings
 from tenure.store.copying import (
@@ -32,6 +33,9 @@ from tenure.store.copying import (
     copy_events,
     copy_table,
 )
+from tenure.store.key_copying import UnfitKeysError, check_copyable, copy_keys, holds_keys, other_keys
+from tenure.store.key_database import KeyDatabase
+from tenure.store.keyring import KeyRing
 from tenure.stores import COPYING, Log, is_unfinished, log_of, prepare_log
 from tenure.verify import Findings, verify_live
 
@@ -56,6 +60,7 @@ class Store:
 
     settings: KeySettings
     log: Log
+    keys: KeyDatabase | None
     name: str
 
 
@@ -79,11 +84,16 @@ def _table(table: Table, source: Store, target: Store, say: Say) -> int:
     return copy_table(table, source.log.connection, target.log.connection, target.log.append_under_lock, say)
 
 
+def _keys(source: Store, target: Store, say: Say) -> int:
+    return copy_keys(source.keys, target.keys, say) if source.keys and target.keys else 0
+
+
 # What is copied, in this order: name, and how. Whatever else a store comes to hold is added here.
 PARTS: Sequence[tuple[str, Callable[[Store, Store, Say], int]]] = (
     ("events", _events),
     ("spent_tokens", partial(_table, SPENT_TOKENS)),
     ("install_keys", partial(_table, INSTALL_KEYS)),
+    ("keys", _keys),
 )
 
 
@@ -106,12 +116,17 @@ def _opened(source: KeySettings, target: KeySettings, names: tuple[str, str]) ->
     with ExitStack() as stack:
         with _named(names[0]):
             here = log_of(source, read_only=False)
-        stack.callback(here.close)
+            stack.callback(here.close)
+            ours = keys_of(source) if are_there(source) else None
+            if ours is not None:
+                stack.callback(ours.close)
         with _named(names[1]):
             prepare_log(target, copying=True)
             there = log_of(target, read_only=False, copying=True)
-        stack.callback(there.close)
-        yield Store(source, here, names[0]), Store(target, there, names[1])
+            stack.callback(there.close)
+            theirs = keys_of(target)
+            stack.callback(theirs.close)
+        yield Store(source, here, ours, names[0]), Store(target, there, theirs, names[1])
 
 
 @contextmanager
@@ -137,6 +152,8 @@ def _copied(source: Store, target: Store, say: Say) -> dict[str, int]:
         if not unserved:
             raise StillServedError(target.log.head()[0])
         source.log.append_under_lock(partial(_end, source, target))
+    if target.keys:
+        KeyRing(target.keys).cleaned()  # what it cannot overwrite now, the service does when it has started
     return written
 
 
@@ -144,11 +161,22 @@ def _refuse_other(source: Store, target: Store) -> None:
     why = beyond(source.log, target.log)
     if why:
         raise OtherRowsError(why)
+    if target.log.head()[0] == 0 and not is_unfinished(target.settings, target.log) and _holds_keys(target):
+        raise OtherRowsError("it holds keys but no log: they are another log's, or its log was lost")
+    if source.keys:
+        check_copyable(source.keys)
+
+
+def _holds_keys(target: Store) -> bool:
+    return target.keys is not None and holds_keys(target.keys)
 
 
 def _end(source: Store, target: Store) -> Sequence[Append]:
     if source.log.head() != target.log.head():
         raise StillServedError(target.log.head()[0])
+    meanwhile = other_keys(source.keys, target.keys) if source.keys and target.keys else ""
+    if meanwhile:
+        raise UnfitKeysError(f"{meanwhile}; run the same command again")
     target.log.connection.execute(f"DROP TABLE {COPYING}")
     return ()
 
@@ -163,33 +191,39 @@ def _note(source: Store, target: Store) -> None:
 
 @contextmanager
 def _unserved(source: Store) -> Iterator[bool]:
-    """Whether nobody serves from the source; where that is a file, nobody keeps its house meanwhile."""
-    if source.settings.on_postgres:
-        sql = (
-            "SELECT count(DISTINCT client_port) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND application_name = 'tenure' AND pid <> pg_backend_pid()"
-        )
-        yield source.log.connection.execute(sql).fetchone()[0] == 0
-        return
-    lease = Lease(Path(f"{source.settings.log_path}-lease"))
+    """Whether nobody serves from the source; nobody keeps its house meanwhile."""
+    lease = lease_of(source.settings)
     try:
-        yield lease.take()
+        yield not _others(source) and lease.take()
     finally:
         lease.close()
 
 
+def _others(source: Store) -> bool:
+    """Whether a process that is not this one is connected to the source."""
+    if not source.settings.on_postgres:
+        return False
+    ours = (source.log.connection, source.keys or source.log.connection)
+    own = [one.execute("SELECT pg_backend_pid()").fetchone()[0] for one in ours]
+    sql = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tenure' "
+        "AND pid NOT IN (?, ?)"
+    )
+    return bool(source.log.connection.execute(sql, own).fetchone()[0])
+
+
 class _Moved(KeySettings):
-    """A target as it is served: with the files that lie beside the source."""
+    """A target as it is served: with the decisions that lie beside the source."""
 
     _files: StoreSettings = PrivateAttr()
 
     @classmethod
     def of(cls, target: KeySettings, source: StoreSettings) -> "_Moved":
-        """The target's settings, with the source's files."""
+        """The target's settings, with the source's decisions."""
         made = cls.model_construct(**target.model_dump())
         made._files = source
         return made
 
     def beside(self, name: str) -> Path:
         """A file of the store."""
-        return self._files.beside(name)
+        return self._files.beside(name) if name == "decisions" else super().beside(name)

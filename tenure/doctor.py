@@ -21,6 +21,7 @@ import pysqlite3
 
 from tenure.domain.refusals import REASONS, Reason
 from tenure.forgetting import unkeyed
+from tenure.keydesk import are_there, reading
 from tenure.projections import tenants
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_other
@@ -146,20 +147,20 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("master key", Level.BAD, str(error), "Until then serve does not start.")
         return
-    path = installation.store.beside("keys")
-    if not path.exists():
+    place = installation.store.keys
+    if not are_there(installation.store):
         if _newest(installation.store) is not None:
             yield Finding(
                 "master key",
                 Level.BAD,
-                f"{path} is gone: no secret of the log opens without it",
+                f"{place} is gone: no secret of the log opens without it",
                 "Restore it from its own backup.",
             )
         else:
-            yield Finding("master key", Level.OK, f"the master key is well-formed; {path} is not made yet")
+            yield Finding("master key", Level.OK, f"the master key is well-formed; {place} is not made yet")
         return
     try:
-        yield _opened(installation.store, installation.keys, path)
+        yield _opened(installation.store, installation.keys)
     except UntrustedStoreError as error:
         yield Finding(
             "master key",
@@ -169,21 +170,22 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
         )
 
 
-def _opened(store: StoreSettings, keys: KeySettings, path: Path) -> Finding:
-    with closing(KeyRing(path, keys.master(), read_only=True)) as ring:
+def _opened(store: StoreSettings, keys: KeySettings) -> Finding:
+    with reading(store) as database:
+        ring = KeyRing(database, keys.master())
         lost = _lost(store, ring)
         if lost:
             return Finding(
                 "master key",
                 Level.BAD,
-                f"{path} lacks the keys of {len(lost)} of this log's tenants ({', '.join(lost[:3])})",
+                f"{store.keys} lacks the keys of {len(lost)} of this log's tenants ({', '.join(lost[:3])})",
                 "Restore its newest backup, or give a tenant up: tenure erase TENANT --installed",
             )
         newest = _newest(store)
         key_id = ring.key_id(*newest) if newest is not None else None
         if key_id is not None:
             ring.raw(key_id)
-    return Finding("master key", Level.OK, f"the master key opens {path}")
+    return Finding("master key", Level.OK, f"the master key opens {store.keys}")
 
 
 def _lost(store: StoreSettings, ring: KeyRing) -> list[str]:

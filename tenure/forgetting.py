@@ -1,11 +1,11 @@
 """Forgets tenants: the data key is destroyed, `erased` is appended, the projection loses what it held.
 
-The order: under the log's lock (nobody appends meanwhile) the key is marked and destroyed in `keys.db` and `erased` is
-appended; then `keys.db` is rewritten and its WAL cut. Whichever says that a tenant was erased is believed, the vault or
-the log: what was left half done, and what a log restored from before an erasure brings back, is erased again from the
-marks (`reapply`); a key that a restored `keys.db` brings back is destroyed again by the events (`destroy_again`). What
-is personal in the tenant's decisions goes last, from the marks again (`clear`): of those made before the mark, because
-whoever returns has decisions anew. All of it before the service is ready.
+The order: under the log's lock (nobody appends meanwhile) the key is marked and destroyed and `erased` is appended;
+then what was deleted is overwritten, as far as it can be (`KeyDatabase.overwrite`). Whichever says that a tenant was
+erased is believed, the vault or the log: what was left half done, and what a log restored from before an erasure brings
+back, is erased again from the marks (`reapply`); a key that restored keys bring back is destroyed again by the events
+(`destroy_again`). What is personal in the tenant's decisions goes last, from the marks again (`clear`): of those made
+before the mark, because whoever returns has decisions anew. All of it before the service is ready.
 
 Only an uninstalled tenant is due, and only an uninstalled one is erased by hand, unless it is said otherwise: the
 deletion of a site sends no event, so a tenant that is long gone may still stand as installed.
@@ -37,7 +37,7 @@ class StillInstalledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A tenant that was erased: by which event, of which key, and whether no byte of that key is left in `keys.db`."""
+    """A tenant that was erased: by which event, of which key, and whether no byte of it is left where keys lie."""
 
     app_key: str
     client_key: str
@@ -162,7 +162,7 @@ def overwrite(ring: KeyRing) -> None:
     """Tries again to overwrite what is left of destroyed keys; a line in the log if it has to wait."""
     if not ring.cleaned():
         structlog.get_logger().warning(
-            "destroyed keys are not yet overwritten", why="others hold keys.db", again="in a minute"
+            "destroyed keys are not yet overwritten", why=f"others hold {ring.name}", again="in a minute"
         )
 
 

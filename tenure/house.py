@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
 
 import aiohttp
 import structlog
@@ -16,7 +16,7 @@ from tenure.domain.decisions import FailedToken
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
 from tenure.housekeeping import Housekeeping
-from tenure.opening import open_vault
+from tenure.keydesk import keys_of, worker_keys
 from tenure.projections import tenants
 from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings
@@ -26,9 +26,8 @@ from tenure.store.install_keys import VouchedKeys
 from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
 from tenure.store.pace import Pace
-from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend, last_signed
-from tenure.store.tokens import ApiTokens
-from tenure.store.vault import KEPT_S, Vault
+from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend
+from tenure.store.vault import KEPT_S
 from tenure.store.veil import Veil
 from tenure.stores import Log, database_errors, events_of, log_of, missing_standbys
 
@@ -50,45 +49,38 @@ class House:
     """The parts of one worker, made and ended with it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._keys = settings.beside("keys")
+        self.keys = worker_keys(settings)
         self.events = events_of(settings)
+        self.contexts = self.keys.contexts(self.events.contexts)
         self._app_key = settings.app_key
         self._store = settings
-        self.vault = open_vault(settings)
-        self.tokens = ApiTokens(settings.beside("keys"))
+        self.vault = self.keys.vault
         self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.install_keys = InstallKeys(
             settings.install_keys_url, VouchedKeys(self.events.key_store, self.vault, settings.app_key)
         )
         self.upstream = Upstream(settings.upstream_url) if settings.upstream_url else None
-        veil_vault = open_vault(settings)
         pace = Pace()
         veil, self.marks = (
-            Veil(vault, settings.app_key, account_ids=settings.store_account_ids) for vault in (veil_vault, self.vault)
+            Veil(vault, settings.app_key, account_ids=settings.store_account_ids)
+            for vault in (self.keys.veiling, self.vault)
         )
         self.decisions = DecisionLane(settings.beside("decisions"), veil, pace, self.marks)
         watched = log_of(settings)
         self._watch, self._doubted = ClockWatch(watched), False
         self._shown_watch: ClockWatch | None = None
         self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed, pace)
-        key_writer = open_vault(settings)
-        self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
-        signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
+        signer = HeadSigner(keys_of(settings), settings.master(), settings.app_key)
         signed = log_of(settings)
         self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
         self._housekeeping = Housekeeping(settings)
         self._refreshing: asyncio.Task[None] | None = None
         self.audit_log = log_of(settings)
         self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
-        self._readers = (self.vault, self.tokens, self.reads, self.audit_log, self.audit_reads, self.events)
+        self._readers = (self.reads, self.audit_log, self.audit_reads, self.events)
         self.audit: Audit | None = None
         self.check_dummy: Callable[[], None] = lambda: None
-        self._writers = (key_writer, veil_vault, signer, signed, watched)
-
-    async def ensure_key(self, app_key: str, client_key: str, *, within: float, yields: bool = False) -> None:
-        """`lifecycle.Keys`."""
-        if not self.vault.has_key(app_key, client_key):
-            await self._new_keys.submit((app_key, client_key), within=within, yields=yields)
+        self._writers = (signer, signed, watched)
 
     def failures(self, address: str) -> int:
         """`signing.Failures`."""
@@ -112,24 +104,29 @@ class House:
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(KEPT_S)
-            self.vault.refresh()
+            # while the keys do not answer, whoever needs one asks again, and is refused
+            with suppress(OursError):
+                await self.keys.refresh()
 
     async def problems(self) -> list[str]:
         """`app.Readiness`: the store answers, the projection is at the head (both move in one transaction), that
         head can be signed, and the master key is in force: a worker left on one that was retired opens nothing.
         """
-        last, found = None, list[str]()
+        found = list[str]()
         try:
-            last = last_signed(self._keys)
-            self.vault.check()
-            self.check_dummy()
-        except UntrustedStoreError as error:
-            found.append(str(error))
-        try:
+            last, wrong = await self.keys.condition()
+            found += wrong or self._dummy_problems()
             found += await self.events.ask(lambda log: _not_ready(log, last))
         except OursError:
             found.append("the store does not answer")
         return found
+
+    def _dummy_problems(self) -> list[str]:
+        try:
+            self.check_dummy()
+        except UntrustedStoreError as error:
+            return [str(error)]
+        return []
 
     async def notices(self) -> list[str]:
         """What an operator should look at, though calls are answered."""
@@ -162,9 +159,12 @@ class House:
         return int(await self.events.ask(lambda log: log.head()[0]))
 
     async def find(self, name: str) -> list[Tenant]:
-        """The tenants of a name, of this app."""
+        """The tenants of a name, of this app; of one that is the only one, the key is at hand."""
         found: list[Tenant] = await self.events.ask(lambda log: tenants.find(log.connection, name))
-        return [tenant for tenant in found if tenant.app_key == self._app_key]
+        ours = [tenant for tenant in found if tenant.app_key == self._app_key]
+        if len(ours) == 1:
+            await self.keys.bring(ours[0])
+        return ours
 
     async def start(self) -> None:
         """Opens the ways out."""
@@ -190,10 +190,10 @@ class House:
         if self._refreshing is not None:
             self._refreshing.cancel()
         await asyncio.to_thread(self._housekeeping.stop)
-        for lane in (self.decisions, self._new_keys, self._heads):
+        for lane in (self.decisions, self._heads):
             lane.close()
         self.keeper.close()
-        for part in (*self._readers, *self._writers):
+        for part in (*self._readers, *self._writers, self.keys):
             part.close()
 
 
@@ -203,14 +203,6 @@ def _not_ready(log: Log, last: SignedHead | None) -> list[str]:
     found = [] if (row[0] or 0) == position else ["the log's head is not at its last event"]
     unsigned = does_not_extend(log, last.position, last.hash) if last is not None else ""
     return [*found, f"{unsigned} (tenure log verify)"] if unsigned else found
-
-
-def _key_maker(vault: Vault) -> Any:
-    def make(batch: Sequence[tuple[str, str]]) -> list[None]:
-        vault.ensure_keys(batch)
-        return [None] * len(batch)
-
-    return make
 
 
 def _head_signer(signer: HeadSigner, log: Heads) -> Callable[[Sequence[None]], list[str | HeadRefusedError]]:

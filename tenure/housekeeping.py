@@ -6,7 +6,7 @@
 - Every hour: an `operator.decisions` event with count and digest of the decisions since the last one.
 - Every HEAD_EVERY_MINUTES: the head is signed, written to HEAD_FILE and posted to HEAD_URL where those are set.
 
-Which worker: whoever holds the lock on a file beside the log; the system frees it when its holder dies.
+Which worker: whoever holds the lease (`tenure.lease`); it is asked before each step whether it still does.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ from tenure import operators
 from tenure.alarms import Alarms
 from tenure.counting import DECISIONS, last_count
 from tenure.forgetting import clear, due, due_before, forget, overwrite, reapply
-from tenure.lease import Lease
+from tenure.keydesk import keys_of
+from tenure.lease import lease_of
 from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings, holds_head
 from tenure.store.decision_digest import DecisionDigests
@@ -45,6 +46,7 @@ HOUR_S = 3600.0
 SETTLED_S = 60.0  # a call is answered, and its decision stored, well within this
 POST_S = 10.0
 ERASED_AT_ONCE = 100
+ERASED_AT_ONCE_FAR = 10  # across a network each takes longer, and the log is held meanwhile
 
 log = structlog.get_logger()
 
@@ -62,14 +64,14 @@ class Housekeeping:
         self._settings = settings
         self._clock = clock
         self._steady = steady
-        self._lease = Lease(Path(f"{settings.log_path}-lease"))
+        self._lease = lease_of(settings)
         self._stop = threading.Event()
         self._holding = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._log = log_of(settings, read_only=False)
         self._watch = ClockWatch(self._log, clock, steady)
-        self._ring = KeyRing(settings.beside("keys"))
-        self._signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
+        keys = keys_of(settings)
+        self._ring, self._signer = KeyRing(keys), HeadSigner(keys, settings.master(), settings.app_key)
         self._digests = DecisionDigests(settings.beside("decisions"))
         self._alarms = Alarms(settings, clock)
         self._poster: Poster | None = None
@@ -101,10 +103,14 @@ class Housekeeping:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            if self._lease.take():
-                self._holding.set()
+            if self._holds():
                 self.tick()
             self._stop.wait(TICK_S)
+
+    def _holds(self) -> bool:
+        held = self._lease.take()
+        self._holding.set() if held else self._holding.clear()
+        return held
 
     def tick(self) -> None:
         """Does what is due now; what fails is logged and tried again when it is due again."""
@@ -117,6 +123,8 @@ class Housekeeping:
     def _step(self, name: str, every: float, step: Callable[[], object]) -> None:
         now = self._steady()
         if self._stop.is_set() or (every and name in self._done and now < self._done[name] + every):
+            return
+        if not self._holds():
             return
         self._done[name] = now
         try:
@@ -145,8 +153,9 @@ class Housekeeping:
         why_not = self._watch.problem() if chosen else ""
         if why_not:
             raise ImplausibleClockError(why_not)
-        while chosen and not self._stop.is_set():
-            some, chosen = chosen[:ERASED_AT_ONCE], chosen[ERASED_AT_ONCE:]
+        at_once = ERASED_AT_ONCE_FAR if self._settings.on_postgres else ERASED_AT_ONCE
+        while chosen and not self._stop.is_set() and self._holds():
+            some, chosen = chosen[:at_once], chosen[at_once:]
             before = due_before(days, datetime.fromtimestamp(self._clock(), UTC))
             found = forget(self._log, self._ring, some, by="tenure", origin=origin, why=why, before=before)
             for one in found:

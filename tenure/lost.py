@@ -1,9 +1,12 @@
-"""A log that is gone must not be begun anew unnoticed: `keys.db` knows that there was one.
+"""A log that is gone must not be begun anew unnoticed: the keys know that there was one.
 
 Everybody who installed the app would be unknown, and the service would call itself ready. An older log put back is
 another matter: it serves those it knows, its head is not signed, and `/readyz` says so.
 """
 
+from contextlib import closing
+
+from tenure.keydesk import are_there, keys_of
 from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
@@ -13,19 +16,15 @@ from tenure.stores import is_there, log_of
 
 def check_nothing_was_lost(settings: StoreSettings) -> None:
     """Refuses an empty log, or none, beside keys of tenants or a signed head; UntrustedStoreError says what to do."""
-    if not settings.beside("keys").exists() or _position(settings):
+    if not are_there(settings) or _position(settings):
         return
-    ring = KeyRing(settings.beside("keys"))
-    try:
-        tenants = ring.tenants()
-    finally:
-        ring.close()
-    last = last_signed(settings.beside("keys"))
+    with closing(keys_of(settings)) as database:
+        tenants, last = KeyRing(database).tenants(), last_signed(database)
     position = last.position if last is not None else 0
     name = "the log in TENURE_DATABASE_URL" if settings.on_postgres else settings.log_path
     if tenants or position:
         raise UntrustedStoreError(
-            f"{name} is not there or empty, but {settings.beside('keys')} holds the keys of {tenants} "
+            f"{name} is not there or empty, but {settings.keys} holds the keys of {tenants} "
             f"tenants and a head signed at position {position}: put the log back from a backup; to begin anew on "
             'purpose run: tenure log accept --reason "..."'
         )

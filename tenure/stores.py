@@ -1,16 +1,14 @@
 """Which store a DATABASE_URL names: the log's end of a worker, and the log for commands, on SQLite or PostgreSQL."""
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 from pysqlite3 import DatabaseError
 
 from tenure.domain.events import Event
 from tenure.domain.ports import Append, AppendResult, Contexts, EventLog, Spend, Transaction
-from tenure.domain.refusals import OursError, Reason
 from tenure.projections.security_context import SecurityContextProjector, SecurityContexts, current_of, schema
 from tenure.settings import SettingsError, StoreSettings
 from tenure.store.connection import UntrustedStoreError
@@ -177,24 +175,8 @@ def is_unfinished(settings: StoreSettings, log: Log) -> bool:
 @contextmanager
 def within(log: Log, seconds: float) -> Iterator[None]:
     """Ends what the log waits for after so many seconds: OursError. A commit may wait for a standby without end."""
-    ended = threading.Event()
-
-    def end() -> None:
-        ended.set()
-        log.session.abort()  # type: ignore[attr-defined]
-
-    timer = threading.Timer(seconds, end)
-    if hasattr(log, "session"):
-        timer.start()
-    try:
+    with log.session.within(seconds) if hasattr(log, "session") else nullcontext():
         yield
-    except database_errors() as error:
-        if not ended.is_set():
-            raise
-        why = f"the database took no event within {seconds:.0f} s; is a synchronous standby missing?"
-        raise OursError(Reason.STORE_UNAVAILABLE, why) from error
-    finally:
-        timer.cancel()
 
 
 def missing_standbys(settings: StoreSettings, log: Log) -> str:

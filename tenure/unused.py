@@ -7,17 +7,17 @@ client key that begins with a space is no tenant's, but ours.
 """
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import structlog
 
 from tenure.domain.times import stored
-from tenure.lease import Lease
+from tenure.keydesk import head_signed_last
+from tenure.lease import lease_of
 from tenure.projections import tenants
 from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
-from tenure.store.signed_head import does_not_extend, last_signed
+from tenure.store.signed_head import does_not_extend
 from tenure.store.vault import key_id_of
 from tenure.stores import Log
 
@@ -28,13 +28,15 @@ log = structlog.get_logger()
 
 def sweep(settings: StoreSettings, events: Log, ring: KeyRing) -> list[str]:
     """The client keys whose unused data keys were destroyed; call `ring.clean` after it."""
-    lease = Lease(Path(f"{settings.log_path}-lease"))
+    lease = lease_of(settings)
     try:
         if not lease.take() or not _whole(settings, events):
             return []
         # one read of all contexts, so that only the few keys without one cost a question each
         used = {key_id_of(sealed) for _, sealed in tenants.sealed_secrets(events.connection)}
-        found = ring.sweep(stored(datetime.now(UTC) - SPARED), used, lambda *tenant: not events.version(*tenant))
+        before = stored(datetime.now(UTC) - SPARED)
+        # asked of each right before it goes: in the meantime the lease may have been lost, and a service begun
+        found = ring.sweep(before, used, lambda *tenant: lease.take() and not events.version(*tenant))
     finally:
         lease.close()
     for client_key in found:
@@ -44,7 +46,7 @@ def sweep(settings: StoreSettings, events: Log, ring: KeyRing) -> list[str]:
 
 def _whole(settings: StoreSettings, events: Log) -> bool:
     try:
-        last = last_signed(settings.beside("keys"))
+        last = head_signed_last(settings)
     except UntrustedStoreError:
         return False
     return last is None or not does_not_extend(events, last.position, last.hash)

@@ -17,6 +17,7 @@ from tenure.counting import DECISIONS, span_of
 from tenure.domain.chain import GENESIS, Walk, follow
 from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
 from tenure.domain.events import OPERATOR, OPERATORS, Event, Operated
+from tenure.keydesk import are_there, head_signed_last, reading
 from tenure.projections.fold import Folded
 from tenure.projections.fsck import differences
 from tenure.settings import KeySettings, SettingsError
@@ -25,7 +26,7 @@ from tenure.store.decision_digest import DecisionDigests, Span
 from tenure.store.evidence import UnreadableError, exported_rows
 from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
-from tenure.store.signed_head import HeadRefusedError, SignedHead, does_not_extend, last_signed, said
+from tenure.store.signed_head import HeadRefusedError, SignedHead, does_not_extend, said
 from tenure.stores import Log, damage, database_errors, log_of, schema_problems, sentence_of
 
 
@@ -142,7 +143,7 @@ def verify_live(settings: KeySettings, note: str | None, verifier: Verifier | No
             check_permissions(path)
         except UntrustedStoreError as error:
             found.problems.append(str(error))
-    last = _last_signed(found, settings.beside("keys"))
+    last = _last_signed(found, settings)
     _compare_keys(found, last, verifier, note)
     kept = kept_head(found, note, verifier or (last.verifier if last else None)) if note is not None else None
     heads = [(last.position, last.hash, "the head signed last")] if last else []
@@ -177,13 +178,13 @@ def _snapshot(settings: KeySettings) -> Iterator[Log]:
         log.close()
 
 
-def _last_signed(found: Findings, keys: Path) -> SignedHead | None:
+def _last_signed(found: Findings, settings: KeySettings) -> SignedHead | None:
     try:
-        return last_signed(keys)
+        return head_signed_last(settings)
     except FileNotFoundError:
         return None
     except DatabaseError as error:
-        found.problems.append(f"{keys} cannot be read: {error}")
+        found.problems.append(f"{settings.keys} cannot be read: {error}")
     except UntrustedStoreError as error:
         found.problems.append(str(error))
     return None
@@ -249,10 +250,11 @@ def _hold_decisions(found: Findings, counted: list[Span], decisions: Path) -> No
 
 def _say(found: Findings, log: Log, settings: KeySettings) -> None:
     master = _master(settings)
-    if master is None or not settings.beside("keys").exists():
+    if master is None or not are_there(settings):
         return
     try:
-        found.head = said(settings.beside("keys"), master, log)
+        with reading(settings) as database:
+            found.head = said(database, master, log)
     except HeadRefusedError as error:
         found.problems += filter(None, (_why_refused(found.walk, settings, str(error)),))
     except UntrustedStoreError as error:
@@ -263,7 +265,7 @@ def _why_refused(walk: Walk, settings: KeySettings, why: str) -> str:
     # whoever serves may have gone on and signed while this was reading its snapshot: that head is held to the log as it
     # is now
     try:
-        last = last_signed(settings.beside("keys"))
+        last = head_signed_last(settings)
     except UntrustedStoreError as error:
         return str(error)
     if last is None or last.position <= walk.position:

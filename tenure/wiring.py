@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.forgetting import clear, destroy_again, overwrite, reapply, unkeyed
 from tenure.house import House, retention
+from tenure.keydesk import are_there, keys_of
 from tenure.lost import check_nothing_was_lost
 from tenure.opening import open_vault, open_writer
 from tenure.operators import note
@@ -58,7 +60,7 @@ def prepare(settings: Settings) -> None:
     open_decisions(settings.beside("decisions"))
     _check_keys_are_there(settings)
     open_vault(settings, admit=True).close()
-    log, ring = open_writer(settings), KeyRing(settings.beside("keys"))
+    log, ring = open_writer(settings), KeyRing(keys_of(settings))
     decisions = SqliteDecisions(settings.beside("decisions"))
     try:
         unused.sweep(settings, log, ring)
@@ -80,8 +82,8 @@ def _reconcile(events: Log, ring: KeyRing) -> None:
 
 
 def _check_keys_are_there(settings: Settings) -> None:
-    # before a new and empty key store is made in its place
-    if settings.beside("keys").exists():
+    # before a new and empty key store is made in its place, or takes this master key as its first
+    if _have_a_master(settings):
         return
     log = log_of(settings)
     try:
@@ -92,9 +94,16 @@ def _check_keys_are_there(settings: Settings) -> None:
         raise UntrustedStoreError(_lost(settings, found))
 
 
+def _have_a_master(settings: Settings) -> bool:
+    if not are_there(settings):
+        return False
+    with closing(keys_of(settings)) as database:
+        return bool(KeyRing(database).masters())
+
+
 def _lost(settings: Settings, found: Sequence[str]) -> str:
     return (
-        f"{settings.beside('keys')} lacks the keys of {len(found)} of this log's tenants ({', '.join(found[:3])}"
+        f"{settings.keys} lacks the keys of {len(found)} of this log's tenants ({', '.join(found[:3])}"
         f"{', …' if len(found) > 3 else ''}): restore its newest backup; or give a tenant up, so that it must install "
         "anew: tenure erase TENANT --installed"
     )
@@ -123,7 +132,7 @@ def build(settings: Settings) -> App:
         Lines(every=settings.log_calls == "all", slow_ms=settings.slow_ms),
     )
     policy = Policy(settings.audiences, settings.refuse_disabled, settings.legacy_install)
-    gate = Gate(settings.app_key, settings.base_path, house.events.contexts, house.vault, policy, time.time)
+    gate = Gate(settings.app_key, settings.base_path, house.contexts, house.vault, policy, time.time)
     gate.prepare()
     house.check_dummy = gate.check_dummy
     lifecycle = Lifecycle(
@@ -134,11 +143,11 @@ def build(settings: Settings) -> App:
             policy=policy,
             clock=time.time,
             gate=gate,
-            contexts=house.events.contexts,
+            contexts=house.contexts,
             spent=house.events,
             log=house.events,
             vault=house.vault,
-            keys=house,
+            keys=house.keys,
             install_keys=house.install_keys,
             recorder=recorder,
             caller=witness.caller,
@@ -165,7 +174,7 @@ def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) 
         found, noticed = await asyncio.gather(house.problems(), notices())
         return Condition(tuple(found), tuple(noticed), settings.digest(), retention(settings).quota)
 
-    access = Access(house.tokens, house, settings.app_key)
+    access = Access(house.keys, house, settings.app_key)
     forward_auth = ForwardAuth(settings.app_key, gate, recorder, settings.forward_auth)
     head = SignedHead(access, house.signed_head, recorder)
     signing = Signing(

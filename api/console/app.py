@@ -7,6 +7,7 @@ for is recorded as its mark, and what a form carries is not recorded at all. Onl
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, unquote
 
@@ -61,7 +62,7 @@ class Console:
             return await self._posted(call, path, decision)
         if path == "login":
             return _login_page(call)
-        session = self._let_in(call)
+        session = await self._let_in(call)
         if session is None and call.one(b"sec-fetch-site") == "cross-site":
             # a strict cookie does not come with a link from elsewhere; it does when our own page asks again
             return render.page("again.html")
@@ -70,11 +71,11 @@ class Console:
             call, decision, answer, f"{session.name if session else ''}: {self._told(call, path)}"
         )
 
-    def _let_in(self, call: Call) -> Session | None:
+    async def _let_in(self, call: Call) -> Session | None:
         session = self._sessions.read(call)
-        if session is None or not self._access.holds(session.name, SCOPE) or self._access.ended(session.id):
+        if session is None or not await self._access.holds(session.name, SCOPE):
             return None
-        return session
+        return None if await self._access.ended(session.id) else session
 
     def _told(self, call: Call, path: str) -> str:
         found = _searched(call) if path == "search" else ""
@@ -117,7 +118,10 @@ class Console:
     async def _follow(self, call: Call) -> Answer:
         question = Question(call, DECISION_PARAMETERS)
         chosen = await self._audit.read(lambda archive: decision_filter(archive, question))
-        return await self._audit.feed.decisions(call, question, chosen, lambda: self._let_in(call) is not None)
+        return await self._audit.feed.decisions(call, question, chosen, partial(self._still_in, call))
+
+    async def _still_in(self, call: Call) -> bool:
+        return await self._let_in(call) is not None
 
     # -- login and logout
 
@@ -128,9 +132,9 @@ class Console:
             answer = problem(403, "The form was not sent by a page of the console.")
             return await self._recorded(call, decision, answer, f": {path} from elsewhere")
         if path == "logout":
-            session = self._let_in(call)
+            session = await self._let_in(call)
             if session is not None:
-                self._access.end(session.id, session.began + LONGEST_S)
+                await self._access.end(session.id, session.began + LONGEST_S)
             answer = _go("login", self._sessions.end())
             return await self._recorded(call, decision, answer, f"{session.name if session else ''}: logout")
         return await self._login(call, _fields((await call.body(FORM_LIMIT)).decode("latin-1")), decision)
@@ -138,11 +142,11 @@ class Console:
     async def _login(self, call: Call, form: dict[str, str], decision: str) -> Answer:
         token, code, after = form.get("token", "").strip(), form.get("code", ""), _ours(form.get("next", ""))
         if code:
-            found = self._access.redeem(call, code, SCOPE, decision)
+            found = await self._access.redeem(call, code, SCOPE, decision)
             name, denied = (found, None) if isinstance(found, str) else ("", found)
         else:
-            denied = self._access.judge(call, token if token.isascii() else "", SCOPE, decision)
-            name = self._access.name_of(token)
+            denied = await self._access.judge(call, token if token.isascii() else "", SCOPE, decision)
+            name = await self._access.name_of(token)
         if denied is None:
             answer = _go(after, self._sessions.begin(name))
         else:

@@ -14,6 +14,7 @@ from tenure.projections.security_context import SecurityContextProjector, schema
 from tenure.store.clock import utc_now
 from tenure.store.connection import connect
 from tenure.store.decisions import open_decisions
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import from_text
 from tenure.store.sqlite import SqliteLog, open_log
 from tenure.store.vault import Vault
@@ -37,7 +38,7 @@ def furnish(folder: Path, tenants: Iterable[Known], key_host: str = "") -> None:
 
 
 def _fill(log_path: Path, keys_path: Path, tenants: Iterator[Known]) -> None:
-    vault = Vault(keys_path, from_text(MASTER))
+    vault = Vault(KeyFile(keys_path), from_text(MASTER))
     log = SqliteLog(log_path, [SecurityContextProjector()])
     log.connection.execute("PRAGMA cache_size=-200000")
     try:

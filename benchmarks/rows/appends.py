@@ -24,6 +24,7 @@ from peers.occurrences import Peer, Tenant
 from tenure.domain.ports import Append, AppendResult, Spend
 from tenure.projections.security_context import SecurityContextProjector
 from tenure.store.codec import encode
+from tenure.store.key_file import KeyFile
 from tenure.store.lane import Lane
 from tenure.store.masters import from_text
 from tenure.store.sqlite import SqliteLog
@@ -38,7 +39,7 @@ def run(bench: Bench) -> list[Figure]:
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         furnish(folder, [])
-        vault = Vault(folder / "keys.db", from_text(MASTER))
+        vault = Vault(KeyFile(folder / "keys.db"), from_text(MASTER))
         log = SqliteLog(folder / "events.db", [SecurityContextProjector()])
         stack.callback(vault.close)
         stack.callback(log.close)

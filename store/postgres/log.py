@@ -7,14 +7,10 @@ projections add theirs. (psycopg's pipeline would save round trips, but costs th
 the socket at every statement all the same.)
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
-
-from psycopg import Connection, Error
-from psycopg.pq import TransactionStatus
 
 from tenure.domain.chain import chain_hash
 from tenure.domain.events import Draft, Event
@@ -77,22 +73,6 @@ def _given(
 
 def _without_none(wanted: dict[str, Any]) -> dict[str, Any]:
     return {clause: value for clause, value in wanted.items() if value is not None}
-
-
-def _lock(connection: Connection[tuple[Any, ...]]) -> "_Batch":
-    begun = connection.execute(_BEGIN, prepare=False)
-    begun.nextset()
-    return _Batch(*(begun.fetchone() or ()))
-
-
-def _roll_back(connection: Connection[Any]) -> None:
-    # a connection that is lost, or still busy, cannot: closing it is the same
-    if connection.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-        with contextlib.suppress(Error):
-            connection.execute("ROLLBACK")
-            return
-    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-        connection.close()
 
 
 class _Batch:
@@ -163,9 +143,8 @@ class PostgresLog(SqlLog):
         """As `append`, of what `decide` says once the log is held: nobody appends between its reading and the end.
         It has 2 s between two statements; then the server ends the transaction, so that nobody else waits for it.
         """
-        connection = self.session.connection()
-        try:
-            state = _lock(connection)
+        with self.session.transaction(_BEGIN) as head:
+            state = _Batch(*head)
             batch = decide()
             for request in batch:
                 storable(request)
@@ -176,10 +155,6 @@ class PostgresLog(SqlLog):
                 if isinstance(result, Appended) and result.event is not None:
                     for projector in self._projectors:
                         projector.apply(self.session, result.event)
-            self._execute("COMMIT")
-        except BaseException:
-            _roll_back(connection)
-            raise
         return results
 
     def _read(self, state: _Batch, batch: Sequence[Append]) -> None:
@@ -231,6 +206,7 @@ class PostgresLog(SqlLog):
 
     def snapshot(self) -> None:
         """What is read from here on, until it is closed, is as of one moment."""
+        self.session.hold()
         self._execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # it holds no lock, so nobody waits for who thinks long between two statements
         self._execute("SET LOCAL idle_in_transaction_session_timeout = 0")

@@ -33,7 +33,7 @@ class _TooLate:
 _TOO_LATE = _TooLate()
 
 
-class _Bounded(Generic[T, R]):
+class Bounded(Generic[T, R]):
     """A lane on a session; nobody waits in it for longer than `BOUND_S`, and nothing is begun for who has left."""
 
     def __init__(self, session: Session, work: Callable[[Sequence[T]], Sequence[R]], name: str) -> None:
@@ -76,11 +76,11 @@ class PostgresEvents:
         self.contexts, self.key_store = self, PostgresInstallKeys(self)
         contexts, reader = Session(url), PostgresLog(url, bounded=True)
         writer = PostgresLog(url, projectors, bounded=True)
-        self._contexts: _Bounded[tuple[str, str], Tenant | None] = _Bounded(
+        self._contexts: Bounded[tuple[str, str], Tenant | None] = Bounded(
             contexts, lambda asked: contexts_of(contexts, asked), "contexts"
         )
-        self._appends: _Bounded[Append, AppendResult] = _Bounded(writer.session, writer.append, "log")
-        self._reads: _Bounded[Callable[[PostgresLog], Any], Any] = _Bounded(
+        self._appends: Bounded[Append, AppendResult] = Bounded(writer.session, writer.append, "log")
+        self._reads: Bounded[Callable[[PostgresLog], Any], Any] = Bounded(
             reader.session, lambda asked: [_answered(question, reader) for question in asked], "reads"
         )
 

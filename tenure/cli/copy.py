@@ -12,6 +12,7 @@ from tenure.copying import copy as copied
 from tenure.settings import POSTGRES, KeySettings
 from tenure.store.copying import OtherRowsError, Say
 from tenure.store.folding import BrokenChainError
+from tenure.store.key_copying import UnfitKeysError
 from tenure.stores import damage, sentence_of
 
 FORMS = "a path, sqlite:PATH or postgresql://…"
@@ -36,6 +37,8 @@ def copy(
         raise fail(str(error), 2) from None
     except OtherRowsError as error:
         raise fail(f"{names[1]} is not a beginning of {names[0]}: {error}; copy into an empty one", 1) from None
+    except UnfitKeysError as error:
+        raise fail(f"{names[0]}: {error}", 1) from None
     except BrokenChainError as error:
         raise fail(f"{names[0]}: {error}; nothing from there on was copied", 1) from None
     except StillServedError as error:

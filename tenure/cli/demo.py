@@ -28,6 +28,7 @@ from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
 from tenure.simulator.stories.stage import LATER, PASSED, REFUSED, Stage, Step
 from tenure.store.connection import UntrustedStoreError, connect
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import new_master_key
 from tenure.store.tokens import ApiTokens
 
@@ -61,7 +62,7 @@ def demo(
 
 def console_link(folder: Path, internal_url: str) -> str:
     """A link that logs in to the console once: its code stands for a token of a day that nobody has seen."""
-    tokens = ApiTokens(folder / "keys.db")
+    tokens = ApiTokens(KeyFile(folder / "keys.db"))
     try:
         tokens.create("demo", ("audit",), 1)
         return f"{internal_url}/console/login?code={tokens.login_code('demo')}"

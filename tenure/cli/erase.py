@@ -22,6 +22,7 @@ from tenure.forgetting import (
     forget,
     reapply,
 )
+from tenure.keydesk import are_there, keys_of
 from tenure.opening import open_writer
 from tenure.projections.clock import ClockWatch
 from tenure.projections.security_context import current
@@ -34,7 +35,7 @@ COMPLETE = (
     "accounts, addresses, user agents"
 )
 LATER = (
-    "whoever holds the master key and a copy of keys.db from before now can still open old backups, until "
+    "whoever holds the master key and a copy of the keys from before now can still open old backups, until "
     "`tenure keys rotate` and `tenure keys retire` were run and the old master key is destroyed"
 )
 
@@ -79,18 +80,20 @@ def erase(
             raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
     _tell(found, as_json)
     if not clean:
-        raise fail("a destroyed key is not yet overwritten, others hold keys.db; run the same command again", 1)
+        raise fail(
+            f"a destroyed key is not yet overwritten, others hold {settings.keys}; run the same command again", 1
+        )
     if not bare:
         raise fail("what was forgotten is not yet overwritten, others hold decisions.db; run the same command again", 1)
 
 
 def _keys(settings: OperatorSettings, installed_too: bool) -> KeyRing:
-    path = settings.beside("keys")
-    if not path.exists() and not installed_too:
+    if not are_there(settings) and not installed_too:
         raise FileNotFoundError(
-            f"{path} does not exist: restore its newest backup; or, if there is none, give a tenant up with --installed"
+            f"{settings.keys} has no keys: restore its newest backup; or, if there is none, give a tenant up with "
+            "--installed"
         )
-    return KeyRing(path)
+    return KeyRing(keys_of(settings))
 
 
 def _chosen(settings: OperatorSettings, log: Log, name: str | None) -> list[Tenant]:

@@ -20,6 +20,7 @@ from tenure.cli.timeline import tell as tell_timeline
 from tenure.domain.decisions import Decision, Wanted
 from tenure.domain.questions import STORED
 from tenure.domain.tenant import fold_stream
+from tenure.keydesk import head_signed_last
 from tenure.projections.archive import CALLS_READ
 from tenure.projections.case import STARTED, Case
 from tenure.projections.diagnosis import diagnose
@@ -31,7 +32,6 @@ from tenure.projections.timeline import timeline
 from tenure.projections.timeline_svg import picture
 from tenure.settings import StoreSettings
 from tenure.store.case_file import NotAnIncidentError, Unpacked, packed, unpacked
-from tenure.store.signed_head import last_signed
 
 incident_app = typer.Typer(no_args_is_help=True, help="A case as one file. Example: tenure incident open FILE")
 
@@ -84,7 +84,7 @@ def incident_pack(
 
 def _signed_head() -> str:
     try:
-        found = last_signed(settings_of(StoreSettings).beside("keys"))
+        found = head_signed_last(settings_of(StoreSettings))
     except FileNotFoundError:
         return ""
     return found.note if found else ""

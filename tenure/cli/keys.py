@@ -1,7 +1,7 @@
 """`tenure keys`: make a master key, replace it while services run, and put the old one out of use."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
+from tenure.keydesk import are_there, keys_of
 from tenure.opening import open_writer
 from tenure.settings import OperatorSettings, master_in
 from tenure.store.keyring import KeyRing
@@ -37,14 +38,12 @@ def keys_create(
 
 @contextmanager
 def _key_store(settings: OperatorSettings) -> Iterator[KeyRing]:
-    path = settings.beside("keys")
-    if not path.exists():
-        raise fail(f"{path} does not exist: no key has been made here yet (TENURE_DATABASE_URL)", 1)
-    ring = KeyRing(path, settings.master(), admit=False)
-    try:
+    if not are_there(settings):
+        raise fail(f"{settings.keys} has no keys: none has been made here yet (TENURE_DATABASE_URL)", 1)
+    # what is done is noted in the log; one that takes no note, because a copy into it is not finished, stops it here
+    open_writer(settings).close()
+    with closing(KeyRing(keys_of(settings), settings.master(), admit=False)) as ring:
         yield ring
-    finally:
-        ring.close()
 
 
 def _note(settings: OperatorSettings, what: str, **particulars: object) -> None:
@@ -111,7 +110,7 @@ def keys_retire(as_json: Json = False) -> None:
         retired = Rotation(ring).retire(lambda former: _note(settings, "keys_retired", master_id=former))
         clean = ring.cleaned()
     if not clean:
-        raise fail("the old wraps are deleted but not yet overwritten, others hold keys.db; run it again", 1)
+        raise fail(f"the old wraps are deleted but not yet overwritten, others hold {settings.keys}; run it again", 1)
     if retired is None and not left:
         raise fail("there is no old master key: nothing has been rotated since the last retirement", 1)
     # None: this run only overwrote what an earlier one had deleted
@@ -121,6 +120,6 @@ def keys_retire(as_json: Json = False) -> None:
         return
     name = retired[0] if retired else "retired before"
     typer.echo(
-        f"The old master key {name} opens nothing in keys.db any more. Older copies of keys.db still open with\n"
+        f"The old master key {name} opens nothing in {settings.keys} any more. Older copies of it still open with\n"
         "it: destroy the old key file, and those copies."
     )

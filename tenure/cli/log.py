@@ -9,9 +9,10 @@ from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.checkpoint import Verifier
+from tenure.keydesk import are_there, head_signed_last, keys_of
 from tenure.opening import open_writer
 from tenure.settings import KeySettings, OperatorSettings
-from tenure.store.signed_head import HeadSigner, last_signed
+from tenure.store.signed_head import HeadSigner
 from tenure.stores import prepare_log
 from tenure.verify import Findings, verify_export, verify_live
 
@@ -85,7 +86,7 @@ def _tell(found: Findings, as_json: bool) -> None:
 def log_key(as_json: Json = False) -> None:
     """The public key that this log's heads are signed by; give it to whoever keeps heads. Example: tenure log key"""
     with guarded():
-        last = last_signed(settings_of(KeySettings).beside("keys"))
+        last = head_signed_last(settings_of(KeySettings))
     if last is None:
         raise fail("no head has been signed here yet; serve does it when it has started", 1)
     emit({"key": last.verifier.text()}, True) if as_json else typer.echo(last.verifier.text())
@@ -100,16 +101,16 @@ def log_accept(
     Example: tenure log accept --reason "disk lost, backup of 31 January"
     """
     settings = settings_of(OperatorSettings)
-    if not settings.beside("keys").exists():
-        raise fail(f"{settings.beside('keys')} does not exist: no head was ever signed here (TENURE_DATABASE_URL)", 1)
     with guarded():
+        if not are_there(settings):
+            raise fail(f"{settings.keys} has no keys: no head was ever signed here (TENURE_DATABASE_URL)", 1)
         prepare_log(settings)  # a lost log is begun anew
         log = open_writer(settings)
         try:
             app_key = operators.app_key_of(log, settings.app_key)
             if not app_key:
                 raise fail("the log is empty; set TENURE_APP_KEY", 2)
-            signer = HeadSigner(settings.beside("keys"), settings.master(), app_key, admit=False)
+            signer = HeadSigner(keys_of(settings), settings.master(), app_key, admit=False)
             try:
                 given_up = signer.last()
                 event = operators.note(

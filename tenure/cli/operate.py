@@ -21,6 +21,7 @@ from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
 from tenure.domain.qsh_doctor import diagnose_hash
 from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored_at
+from tenure.keydesk import keys_of
 from tenure.opening import open_vault
 from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
@@ -44,7 +45,7 @@ def tokens_create(
     if unknown:
         raise fail(f"unknown scope {unknown[0]}; the scopes are {', '.join(SCOPES)}", 2)
     with guarded(), _noting() as noted:
-        store = ApiTokens(settings_of(StoreSettings).beside("keys"))
+        store = ApiTokens(keys_of(settings_of(StoreSettings)))
         try:
             with store.transaction():  # a token that is not in the log is none
                 token, entry = store.create(name, tuple(sorted(set(scope))), days)
@@ -60,7 +61,7 @@ def tokens_create(
 def tokens_list(as_json: Json = False) -> None:
     """All API tokens; never the tokens themselves. Example: tenure tokens list"""
     with guarded():
-        store = ApiTokens(settings_of(StoreSettings).beside("keys"))
+        store = ApiTokens(keys_of(settings_of(StoreSettings)))
         rows = [
             {"name": t.name, "scopes": list(t.scopes), "created_at": t.created_at, "expires_at": t.expires_at,
              "revoked_at": t.revoked_at or None}
@@ -76,7 +77,7 @@ def tokens_revoke(
 ) -> None:
     """Ends an API token at once. Example: tenure tokens revoke backend"""
     with guarded(), _noting() as noted:
-        store = ApiTokens(settings_of(StoreSettings).beside("keys"))
+        store = ApiTokens(keys_of(settings_of(StoreSettings)))
         found = store.revoke(name)
         store.close()
         if found:

@@ -9,6 +9,7 @@ from tenure import operators
 from tenure.cli.audit import Json, TenantName, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.questions import MAX_POSITION
+from tenure.keydesk import are_there
 from tenure.opening import open_vault, open_writer
 from tenure.reinstating import NotReinstatedError
 from tenure.reinstating import reinstate as put_in_force
@@ -30,8 +31,8 @@ def reinstate(
     """
     settings = settings_of(KeySettings)
     with guarded():
-        if not is_there(settings) or not settings.beside("keys").exists():
-            raise FileNotFoundError(f"the log or {settings.beside('keys')} does not exist (TENURE_DATABASE_URL)")
+        if not is_there(settings) or not are_there(settings):
+            raise FileNotFoundError("there is no log, or there are no keys (TENURE_DATABASE_URL)")
         log, vault = open_writer(settings), open_vault(settings)
         try:
             tenant = one_tenant(log, name)

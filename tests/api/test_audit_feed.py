@@ -61,10 +61,15 @@ def feed_of(room: Room) -> Feed:
     return Feed(read)
 
 
+async def allowed() -> bool:
+    """A reader who may go on."""
+    return True
+
+
 async def opened(feed: Feed) -> Answer:
     """One more feed, of which nothing has been read yet."""
     asked = call()
-    return await feed.events(asked, Question(asked, frozenset(("after",))), EventFilter(), lambda: True)
+    return await feed.events(asked, Question(asked, frozenset(("after",))), EventFilter(), allowed)
 
 
 def test_the_limit_holds_and_every_place_comes_back() -> None:
@@ -97,9 +102,9 @@ def test_a_feed_that_finds_nothing_reads_on(kind: str, monkeypatch: pytest.Monke
         feed, asked = feed_of(room), call()
         question = Question(asked, frozenset(("after",)))
         if kind == "events":
-            answer = await feed.events(asked, question, EventFilter(), lambda: True)
+            answer = await feed.events(asked, question, EventFilter(), allowed)
         else:
-            answer = await feed.decisions(asked, question, Wanted(), lambda: True)
+            answer = await feed.decisions(asked, question, Wanted(), allowed)
         stream = answer.stream
         assert stream is not None
         await anext(stream)

@@ -16,6 +16,7 @@ from support.house import House, raw_exchange
 from tenure.simulator import tokens
 from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.site import Site
+from tenure.store.key_file import KeyFile
 from tenure.store.tokens import ApiTokens
 
 CANARY = "canary" + "5ecre7" * 10
@@ -92,7 +93,7 @@ def _counted(metrics: str) -> int:
 
 def test_canaries_are_found_nowhere(house: House) -> None:
     """Neither secret nor token nor a token's signature is in any file, the WAL, a log line or a metric."""
-    store = ApiTokens(house.folder / "keys.db")
+    store = ApiTokens(KeyFile(house.folder / "keys.db"))
     api_token, _ = store.create("prometheus", ("audit",), 1)
     store.close()
     site = house.site()

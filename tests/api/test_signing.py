@@ -9,6 +9,7 @@ from support.house import APP_KEY, House
 from tenure.domain import qsh
 from tenure.simulator import tokens
 from tenure.simulator.site import Site
+from tenure.store.key_file import KeyFile
 from tenure.store.tokens import ApiTokens
 
 URL = "/rest/api/3/issue/TEN-1?expand=names&jql=a+b"
@@ -17,7 +18,7 @@ URL = "/rest/api/3/issue/TEN-1?expand=names&jql=a+b"
 @pytest.fixture(scope="module")
 def access(signed: House) -> Iterator[dict[str, str]]:
     """An API token of scope `sign` and one of scope `audit`."""
-    store = ApiTokens(signed.folder / "keys.db")
+    store = ApiTokens(KeyFile(signed.folder / "keys.db"))
     yield {scope: store.create(f"{scope}-test", (scope,), 1)[0] for scope in ("sign", "audit")}
     store.close()
 

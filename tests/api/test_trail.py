@@ -13,6 +13,7 @@ import pytest
 from support.house import House, at_once, raw_exchange
 from tenure.domain.decisions import Wanted
 from tenure.domain.events import Operated
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import from_text
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import Vault
@@ -22,7 +23,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def _veil(house: House) -> Iterator[Veil]:
-    vault = Vault(house.folder / "keys.db", from_text(house.settings["MASTER_KEY"]))
+    vault = Vault(KeyFile(house.folder / "keys.db"), from_text(house.settings["MASTER_KEY"]))
     yield Veil(vault, house.settings["APP_KEY"])
     vault.close()
 
@@ -191,7 +192,7 @@ def test_what_cannot_be_recorded_is_not_passed(tmp_path: Path) -> None:
 
 def test_metrics_are_those_of_all_workers(crowd: House) -> None:
     """/metrics takes any API token, and whichever worker answers, it counts every decision of every worker."""
-    store = ApiTokens(crowd.folder / "keys.db")
+    store = ApiTokens(KeyFile(crowd.folder / "keys.db"))
     token, _ = store.create(uuid.uuid4().hex, ("audit",), 1)
     store.close()
     site = crowd.installed()

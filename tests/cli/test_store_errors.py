@@ -15,7 +15,7 @@ from tenure.cli.blame import blame
 from tenure.settings import StoreSettings
 from tenure.store.connection import connect
 from tenure.store.decisions import open_decisions
-from tenure.store.keyring import open_keys
+from tenure.store.key_file import KeyFile
 from tenure.store.sqlite import SqliteLog
 from tenure.store.tokens import ApiTokens
 
@@ -26,7 +26,7 @@ SETTINGS = {"APP_KEY": "com.example.app", "MASTER_KEY": "bW1tbW1tbW1tbW1tbW1tbW1
 def folder(tmp_path: Path) -> Path:
     """A store of three files with a few hundred events."""
     make_log(tmp_path / "events.db", 400)
-    open_keys(tmp_path / "keys.db").close()
+    KeyFile(tmp_path / "keys.db").close()
     open_decisions(tmp_path / "decisions.db")
     return tmp_path
 
@@ -82,7 +82,7 @@ def test_a_busy_file_is_no_broken_store(folder: Path) -> None:
         assert refused.stdout == ""
     holder.close()
     assert {path.suffix for path in folder.iterdir() if path.stem in ("copy", "log")} == set()
-    tokens = ApiTokens(folder / "keys.db")
+    tokens = ApiTokens(KeyFile(folder / "keys.db"))
     assert tokens.listing() == []
     tokens.close()
     told(folder, SETTINGS, "tokens", "create", "backend", "--scope", "sign")

@@ -12,6 +12,7 @@ from support.house import House
 from tenure.api.console.session import COOKIE, IDLE_S, LONGEST_S, Sessions
 from tenure.api.http import Call
 from tenure.simulator.site import Site
+from tenure.store.key_file import KeyFile
 from tenure.store.tokens import ApiTokens
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -103,7 +104,7 @@ def test_revoking_the_token_ends_its_sessions(signed: House, client: httpx.Clien
     for other in (text[:-1] + ("0" if text[-1] != "0" else "1"), f"{text}; {text}", text.replace("=", "=A", 1)):
         assert client.get("/console/", headers={"Cookie": other}).status_code == 401
     name = signed.decision(client.get("/console/", headers=cookie))["detail"].partition(":")[0]
-    store = ApiTokens(signed.folder / "keys.db")
+    store = ApiTokens(KeyFile(signed.folder / "keys.db"))
     assert store.revoke(name)
     store.close()
     assert client.get("/console/", headers=cookie).status_code == 401

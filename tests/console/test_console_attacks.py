@@ -14,6 +14,7 @@ from support.auditor import token_of
 from support.browser import login_code
 from support.house import House, raw_exchange
 from tenure.api.console.session import COOKIE
+from tenure.store.key_file import KeyFile
 from tenure.store.tokens import ApiTokens
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -258,7 +259,7 @@ def test_guesses_are_bounded_however_they_come(tmp_path: Path) -> None:
         assert statuses.count(401) <= 70
         assert login(client, house).status_code == 303
         code = login_code(house)
-        store = ApiTokens(house.folder / "keys.db")
+        store = ApiTokens(KeyFile(house.folder / "keys.db"))
         for entry in store.listing():
             assert store.revoke(entry.name)
         store.close()

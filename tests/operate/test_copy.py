@@ -18,10 +18,15 @@ from support.command import tenure, told
 from support.domain_support import APP, install, request
 from support.hostile import HOSTILE, STRANGE
 from support.house import House
+from support.key_stores import KeysInPostgres, rows_of
 from support.postgres import Cluster, free_port
 from support.stores import InPostgres, OnDisk, whole_chain
 from tenure.domain.events import Cause, Changed, Draft, EventType, Installed, Switched
 from tenure.domain.ports import Append, Spend
+from tenure.store.key_file import KeyFile
+from tenure.store.keyring import KeyRing
+from tenure.store.masters import GivenMaster
+from tenure.store.rotation import Rotation
 from tenure.store.sqlite import SqliteLog
 
 ROWS = {"spent_tokens": "fingerprint", "install_keys": "host, kid", "security_contexts": "app_key, client_key"}
@@ -110,6 +115,8 @@ def test_a_service_moves_to_postgres_and_back(cluster: Cluster, tmp_path: Path, 
         assert is_same(OnDisk(tmp_path), url)
         house.settings["DATABASE_URL"] = url
         asked = house.keys.requests.copy()
+        for path in tmp_path.glob("keys.db*"):
+            path.unlink()
         house.restart()
         again = house.again(site)
         head = house.head()
@@ -121,6 +128,11 @@ def test_a_service_moves_to_postgres_and_back(cluster: Cluster, tmp_path: Path, 
         house.service.stop()
         back = told(tmp_path, house.settings, "copy", url, "sqlite:back.db")
         assert (back["source"]["ok"], back["target"]["ok"], back["position"]) == (True, True, head[0] + 1)
+        (tmp_path / "decisions.db").rename(tmp_path / "back.decisions.db")
+        house.settings["DATABASE_URL"] = "back.db"
+        house.restart()
+        assert house.page(house.again(site)).status_code == 200
+        assert [path.name for path in tmp_path.glob("*keys.db")] == ["back.keys.db"]
 
 
 def test_hostile_text_is_copied_as_it_is(source: OnDisk, tmp_path: Path, url: str) -> None:
@@ -136,7 +148,8 @@ def test_hostile_text_is_copied_as_it_is(source: OnDisk, tmp_path: Path, url: st
         log.connection.execute("INSERT INTO install_keys VALUES (?, ?, ?, ?)", (text, text, text, text))
     found = json.loads(copy(tmp_path, url, "--json").stdout)
     assert is_same(source, url)
-    assert found["written"] == {"events": 2 * len(texts) + 1, "spent_tokens": len(texts), "install_keys": len(texts)}
+    rows = {"events": 2 * len(texts) + 1, "spent_tokens": len(texts), "install_keys": len(texts), "keys": 0}
+    assert found["written"] == rows
     assert whole_chain(events(url)) == (found["position"], found["hash"])
 
 
@@ -151,7 +164,7 @@ def test_keys_that_changed_between_two_runs_are_as_in_the_source(source: OnDisk,
     log.connection.execute("DELETE FROM install_keys WHERE kid = 'gone'")
     log.connection.execute("UPDATE install_keys SET pem = 'new' WHERE kid = 'changed'")
     found = json.loads(copy(tmp_path, url, "--json").stdout)
-    assert found["written"] == {"events": 2, "spent_tokens": 0, "install_keys": 2}
+    assert found["written"] == {"events": 2, "spent_tokens": 0, "install_keys": 2, "keys": 0}
     assert is_same(source, url)
 
 
@@ -230,6 +243,32 @@ def _wait_for_housekeeping(folder: Path) -> None:
             return
         assert time.monotonic() < ends
         time.sleep(0.05)
+
+
+def test_a_target_with_keys_but_no_log_is_refused(source: OnDisk, cluster: Cluster, tmp_path: Path) -> None:
+    """Keys without a log are another's, or what is left of one that was lost: 1, and nothing is written."""
+    fill(source, 1)
+    store = KeysInPostgres(cluster)
+    KeyRing(store.open(), GivenMaster(b"m" * 32)).ensure("app", "a")
+    before = rows_of(store.url)
+    refused = copy(tmp_path, store.url, status=1)
+    assert "keys but no log" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert (position(store.url), rows_of(store.url)) == (0, before)
+    store.close()
+
+
+def test_a_source_in_the_middle_of_a_rotation_is_refused(source: OnDisk, tmp_path: Path, url: str) -> None:
+    """Until the rotation is finished nothing is copied; then it is."""
+    fill(source, 1)
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"), GivenMaster(b"m" * 32))
+    rotation, new = Rotation(ring), GivenMaster(b"n" * 32)
+    rotation.begin(new)
+    assert "keys rotate" in copy(tmp_path, url, status=1).stderr
+    assert position(url) == 0
+    rotation.finish(new)
+    assert json.loads(copy(tmp_path, url, "--json").stdout)["written"]["keys"] == 2
+    ring.close()
 
 
 def test_a_target_with_a_life_of_its_own_is_refused(source: OnDisk, cluster: Cluster, tmp_path: Path) -> None:

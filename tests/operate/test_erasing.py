@@ -19,6 +19,7 @@ from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings
 from tenure.simulator.site import Site
 from tenure.store.connection import UntrustedStoreError
+from tenure.store.key_file import KeyFile
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import from_text
 from tenure.store.vault import Vault, key_id_of
@@ -52,7 +53,7 @@ def test_after_an_erasure_nothing_opens_and_everything_holds(house: House) -> No
     assert site.uninstall().status == 204
     tenure(house.folder, house.settings, "backup", "before.db")
     sealed = house.known(site.client_key).secret
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     key_id = key_id_of(sealed.sealed)
     wrapped = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys WHERE key_id = ?", (key_id,))]
     ring.close()
@@ -95,7 +96,7 @@ def test_a_half_done_erasure_is_completed_at_the_start(house: House) -> None:
     site = house.installed()
     assert site.uninstall().status == 204
     house.service.kill()
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "crashed after this")
     ring.close()
     house.restart()
@@ -107,7 +108,7 @@ def test_a_return_during_a_half_done_erasure_waits(house: House) -> None:
     """Between the destruction and the event an install is answered 503; after the event it is a first one."""
     site = house.installed()
     assert site.uninstall().status == 204
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "")
     assert house.again(site).install(new_secret=True).status == 503
     log = open_writer_of(house)
@@ -149,10 +150,10 @@ def test_who_returns_after_an_erasure_is_new_in_every_worker(tmp_path: Path) -> 
 def test_a_kept_key_does_not_outlive_an_erasure(tmp_path: Path) -> None:
     """A vault that has a tenant's key in memory drops it after an erasure by another process, and cannot open."""
     master = from_text("bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=")
-    vault = Vault(tmp_path / "keys.db", master)
+    vault = Vault(KeyFile(tmp_path / "keys.db"), master)
     vault.ensure_key("app", "a")
     sealed = vault.seal("app", "a", 1, "secret", b"plain")
-    other = KeyRing(tmp_path / "keys.db")
+    other = KeyRing(KeyFile(tmp_path / "keys.db"))
     other.erase("app", "a", "by", "origin", "")
     other.close()
     vault.refresh()
@@ -321,7 +322,7 @@ def test_a_half_done_erasure_takes_the_people_at_the_start(tmp_path: Path) -> No
         assert visit(house, site).status_code == 200
         assert site.uninstall().status == 204
         house.service.stop()
-        ring = KeyRing(tmp_path / "keys.db")
+        ring = KeyRing(KeyFile(tmp_path / "keys.db"))
         ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "crashed after this")
         ring.close()
         assert readable(tmp_path, PERSON.encode()) != []

@@ -8,6 +8,7 @@ import pytest
 from tenure.housekeeping import write_head
 from tenure.settings import Settings, SettingsError, load
 from tenure.store.files import replace, write_new
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import GivenMaster, new_master_key, write_master_key
 from tenure.store.signed_head import HeadSigner
 from tenure.store.sqlite import SqliteLog, open_log
@@ -19,7 +20,10 @@ def note(tmp_path: Path) -> str:
     folder = tmp_path / "store"
     folder.mkdir()
     open_log(folder / "events.db")
-    signer, log = HeadSigner(folder / "keys.db", GivenMaster(bytes(32)), "app"), SqliteLog(folder / "events.db")
+    signer, log = (
+        HeadSigner(KeyFile(folder / "keys.db"), GivenMaster(bytes(32)), "app"),
+        SqliteLog(folder / "events.db"),
+    )
     text = signer.sign(log).note
     signer.close()
     log.close()

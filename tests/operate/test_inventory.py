@@ -16,7 +16,7 @@ from tenure.projections.security_context import schema
 from tenure.store.backup import copy_log
 from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.decisions import open_decisions
-from tenure.store.keyring import open_keys
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import GivenMaster
 from tenure.store.signed_head import HeadSigner, last_signed
 from tenure.store.sqlite import SqliteLog, open_log
@@ -38,7 +38,7 @@ def stored_fields(path: Path) -> list[str]:
 def test_every_stored_field_is_in_the_inventory(tmp_path: Path) -> None:
     """A column that the inventory does not name, or one it names that is gone, fails."""
     open_log(tmp_path / "events.db", [schema()])
-    open_keys(tmp_path / "keys.db").close()
+    KeyFile(tmp_path / "keys.db").close()
     open_decisions(tmp_path / "decisions.db")
     stored = [field for name in ("events", "keys", "decisions") for field in stored_fields(tmp_path / f"{name}.db")]
     assert len(stored) > 60
@@ -65,12 +65,12 @@ def outsider(folder: Path, log: str) -> subprocess.CompletedProcess[str]:
 def test_an_outsider_checks_a_head_with_a_few_lines(tmp_path: Path) -> None:
     """The printed script accepts a true copy, and refuses one changed, cut or written anew."""
     make_log(tmp_path / "events.db", 50, tenants=5)
-    signer = HeadSigner(tmp_path / "keys.db", GivenMaster(bytes(32)), "com.example.app")
+    signer = HeadSigner(KeyFile(tmp_path / "keys.db"), GivenMaster(bytes(32)), "com.example.app")
     log = SqliteLog(tmp_path / "events.db")
     (tmp_path / "head.txt").write_text(signer.sign(log).note)
     log.close()
     signer.close()
-    last = last_signed(tmp_path / "keys.db")
+    last = last_signed(KeyFile(tmp_path / "keys.db"))
     assert last is not None
     (tmp_path / "log.pub").write_text(last.verifier.text() + "\n")
     assert copy_log(tmp_path / "events.db", tmp_path / "copy.db").events == 50
@@ -107,11 +107,11 @@ def test_a_backup_is_whole_private_and_never_over_a_file(tmp_path: Path) -> None
 def test_looser_files_are_refused(tmp_path: Path, name: str) -> None:
     """A file of the store that others may read is named, with the command that closes it."""
     openers: dict[str, Callable[[Path], object]] = {
-        "events.db": open_log, "keys.db": open_keys, "decisions.db": open_decisions,
+        "events.db": open_log, "keys.db": KeyFile, "decisions.db": open_decisions,
     }  # fmt: skip
     open_log(tmp_path / "events.db")
     open_decisions(tmp_path / "decisions.db")
-    open_keys(tmp_path / "keys.db").close()
+    KeyFile(tmp_path / "keys.db").close()
     (tmp_path / name).touch()
     (tmp_path / name).chmod(0o644)
     store = name.split("-", maxsplit=1)[0]

@@ -17,6 +17,7 @@ from support.opened import open_writer_of, opener, readable
 from tenure.forgetting import forget
 from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
+from tenure.store.key_file import KeyFile
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import last_signed
 from tenure.store.vault import key_id_of
@@ -47,7 +48,7 @@ def put_back(copy: Path, path: Path) -> None:
 
 def wraps_of(house: House, client_key: str) -> list[bytes]:
     """The wraps of a tenant's key as they lie in keys.db."""
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     key_id = key_id_of(house.known(client_key).secret.sealed)
     found = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys WHERE key_id = ?", (key_id,))]
     ring.close()
@@ -72,7 +73,7 @@ def test_an_older_key_store_brings_no_erased_tenant_back(house: House) -> None:
         vault.open(APP_KEY, site.client_key, sealed.version, "secret", sealed.sealed)
     vault.close()
     assert house.kinds(site.client_key)[-1] == "erased"
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     assert [mark.key_id for mark in ring.erasures()] == [key_id_of(sealed.sealed)]
     ring.close()
     assert house.page(house.installed()).status_code == 200
@@ -133,7 +134,7 @@ def test_an_erasure_killed_before_the_file_was_rewritten_is_finished_at_the_star
     assert readable(house.folder, wraps[0]) != []
     house.restart(kill=True)
     assert readable(house.folder, wraps[0]) == []
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     assert not ring.unclean()
     ring.close()
 
@@ -176,7 +177,7 @@ def test_who_returned_is_passed_over_and_the_others_are_erased(house: House) -> 
     assert gone.uninstall().status == back.uninstall().status == 204
     chosen = [house.known(gone.client_key), house.known(back.client_key)]
     assert back.install(new_secret=True).status == 204
-    log, ring = open_writer_of(house), KeyRing(house.folder / "keys.db")
+    log, ring = open_writer_of(house), KeyRing(KeyFile(house.folder / "keys.db"))
     found = forget(log, ring, chosen, by="tenure", origin="here", why="due", before="9999")
     assert [one.client_key for one in found] == [gone.client_key]
     assert forget(log, ring, chosen, by="tenure", origin="here", why="due", before="2000") == []
@@ -196,7 +197,7 @@ def test_a_key_that_no_event_uses_is_swept(house: House) -> None:
     for client_key in ("never-came", "just-now", " our-own", gone.client_key):
         vault.ensure_key(APP_KEY, client_key)
     vault.close()
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     ring.execute("UPDATE data_keys SET created_at = '2026-01-01T00:00:00.000000Z' WHERE client_key <> 'just-now'")
     (wrap,) = ring.execute(
         "SELECT wrapped FROM wrapped_keys WHERE key_id = ?", (ring.key_id(APP_KEY, "never-came"),)
@@ -204,7 +205,7 @@ def test_a_key_that_no_event_uses_is_swept(house: House) -> None:
     ring.close()
     assert readable(house.folder, wrap)
     house.restart()
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     kept = [name for name in ("never-came", "just-now", " our-own", gone.client_key, site.client_key)
             if ring.key_id(APP_KEY, name)]  # fmt: skip
     ring.close()
@@ -218,7 +219,7 @@ def test_no_key_is_swept_while_in_doubt(house: House) -> None:
     vault = opener(house)
     vault.ensure_key(APP_KEY, "never-came")
     vault.close()
-    ring = KeyRing(house.folder / "keys.db")
+    ring = KeyRing(KeyFile(house.folder / "keys.db"))
     ring.execute("UPDATE data_keys SET created_at = '2026-01-01T00:00:00.000000Z' WHERE client_key = 'never-came'")
     events, settings = open_writer_of(house), StoreSettings(database_url=str(house.folder / "events.db"))
     ends = time.monotonic() + 20
@@ -235,5 +236,5 @@ def test_no_key_is_swept_while_in_doubt(house: House) -> None:
 
 
 def _signed(house: House) -> bool:
-    last = last_signed(house.folder / "keys.db")
+    last = last_signed(KeyFile(house.folder / "keys.db"))
     return bool(last and last.note)

@@ -14,7 +14,8 @@ from support.command import tenure, told
 from support.house import House
 from tenure.projections.security_context import schema
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.keyring import KeyRing, open_keys
+from tenure.store.key_file import KeyFile
+from tenure.store.keyring import KeyRing
 from tenure.store.masters import (
     GivenMaster,
     MasterKey,
@@ -43,43 +44,43 @@ def rotate(ring: KeyRing, new: MasterKey) -> None:
 
 def test_a_key_made_during_a_rotation_opens_under_both(tmp_path: Path) -> None:
     """Whoever runs under either master makes keys that the other opens, also after a second rotation."""
-    old = Vault(tmp_path / "keys.db", OLD)
+    old = Vault(KeyFile(tmp_path / "keys.db"), OLD)
     old.ensure_key("app", "before")
-    ring = KeyRing(tmp_path / "keys.db", OLD)
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"), OLD)
     rotation = Rotation(ring)
     rotation.begin(NEW)
     old.ensure_key("app", "during")
     sealed = old.seal("app", "during", 1, "secret", b"plain")
     with pytest.raises(UntrustedStoreError, match="not finished"):
-        Vault(tmp_path / "keys.db", NEW)
+        Vault(KeyFile(tmp_path / "keys.db"), NEW)
     rotate(ring, NEW)
-    new = Vault(tmp_path / "keys.db", NEW)
+    new = Vault(KeyFile(tmp_path / "keys.db"), NEW)
     assert new.open("app", "during", 1, "secret", sealed) == b"plain"
     new.ensure_key("app", "after")
     assert old.open("app", "after", 1, "secret", new.seal("app", "after", 1, "secret", b"later")) == b"later"
     with pytest.raises(UntrustedStoreError, match="current one"):
         Rotation(ring).retire()
-    current = KeyRing(tmp_path / "keys.db", NEW)
+    current = KeyRing(KeyFile(tmp_path / "keys.db"), NEW)
     assert Rotation(current).retire() is not None
     rotate(current, THIRD)
-    third = KeyRing(tmp_path / "keys.db", THIRD)
+    third = KeyRing(KeyFile(tmp_path / "keys.db"), THIRD)
     Rotation(third).retire()
-    assert Vault(tmp_path / "keys.db", THIRD).open("app", "during", 1, "secret", sealed) == b"plain"
+    assert Vault(KeyFile(tmp_path / "keys.db"), THIRD).open("app", "during", 1, "secret", sealed) == b"plain"
 
 
 def test_the_old_master_is_useless_after_retirement(tmp_path: Path) -> None:
     """After `retire` the old key starts nothing, makes no key, and no wrap of it is in the file or its WAL."""
-    old = Vault(tmp_path / "keys.db", OLD)
+    old = Vault(KeyFile(tmp_path / "keys.db"), OLD)
     for number in range(300):
         old.ensure_key("app", f"t{number}")
-    ring = KeyRing(tmp_path / "keys.db", OLD)
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"), OLD)
     wraps = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys WHERE master_id = ?", (OLD.id,))]
     rotate(ring, NEW)
-    current = KeyRing(tmp_path / "keys.db", NEW)
+    current = KeyRing(KeyFile(tmp_path / "keys.db"), NEW)
     Rotation(current).retire()
     assert current.clean()
     with pytest.raises(UntrustedStoreError):
-        Vault(tmp_path / "keys.db", OLD)
+        Vault(KeyFile(tmp_path / "keys.db"), OLD)
     with pytest.raises(UntrustedStoreError):
         old.ensure_key("app", "stranded")
     assert not current.key_id("app", "stranded")
@@ -90,7 +91,7 @@ def test_the_old_master_is_useless_after_retirement(tmp_path: Path) -> None:
 
 def test_an_abandoned_rotation_gives_way(tmp_path: Path) -> None:
     """A rotation that never finished can be begun to another key; one that is not retired stands in the way."""
-    ring = KeyRing(tmp_path / "keys.db", OLD)
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"), OLD)
     ring.ensure("app", "a")
     Rotation(ring).begin(THIRD)
     rotate(ring, NEW)
@@ -103,7 +104,7 @@ def test_an_abandoned_rotation_gives_way(tmp_path: Path) -> None:
 
 def test_an_erased_tenants_wraps_are_nowhere(tmp_path: Path) -> None:
     """However the pages of keys.db were split and merged before, no byte of a destroyed wrap is left after `clean`."""
-    ring = KeyRing(tmp_path / "keys.db", OLD)
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"), OLD)
     for number in range(1500):
         ring.ensure("app", f"t{number}")
     gone = []
@@ -135,11 +136,11 @@ def test_a_deposit_opens_for_its_owner_alone() -> None:
 
 def test_the_pinned_key_stays_however_many_are_used(tmp_path: Path) -> None:
     """The key that unknown tenants are checked against is never the one that gives way."""
-    vault = Vault(tmp_path / "keys.db", OLD)
+    vault = Vault(KeyFile(tmp_path / "keys.db"), OLD)
     vault.ensure_key("app", " ")
     vault.pin("app", " ")
     vault.seal("app", " ", 1, "secret", b"x")
-    vault._ring.execute("PRAGMA synchronous=OFF")
+    vault.ring.execute("PRAGMA synchronous=OFF")
     for number in range(CACHED_KEYS + 10):
         vault.ensure_key("app", str(number))
         vault.fingerprint("app", str(number), b"x")
@@ -155,14 +156,14 @@ def test_a_retirement_that_was_interrupted_is_finished_by_running_it_again(tmp_p
     given = {"APP_KEY": "com.example.app", "MASTER_KEY_FILE": str(tmp_path / "old.key")}
     tenure(tmp_path, {}, "keys", "create", "old.key")
     open_log(tmp_path / "events.db", [schema()])
-    ring = KeyRing(tmp_path / "keys.db", from_file(tmp_path / "old.key"))
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"), from_file(tmp_path / "old.key"))
     for number in range(50):
         ring.ensure("com.example.app", f"t{number}")
     wraps = [row[0] for row in ring.execute("SELECT wrapped FROM wrapped_keys")]
     ring.close()
     tenure(tmp_path, given, "keys", "rotate", "--to", "new.key")
     given["MASTER_KEY_FILE"] = str(tmp_path / "new.key")
-    current = KeyRing(tmp_path / "keys.db", from_file(tmp_path / "new.key"))
+    current = KeyRing(KeyFile(tmp_path / "keys.db"), from_file(tmp_path / "new.key"))
     assert Rotation(current).retire() is not None
     assert current.unclean()
     current.close()
@@ -195,10 +196,10 @@ def test_a_worker_left_on_a_retired_master_is_not_ready(tmp_path: Path) -> None:
 def test_a_first_master_is_admitted_by_serve_alone(tmp_path: Path, command: tuple[str, ...]) -> None:
     """No other command takes its master key for the first one of an empty key store."""
     open_log(tmp_path / "events.db", [schema()])
-    open_keys(tmp_path / "keys.db").close()
+    KeyFile(tmp_path / "keys.db").close()
     given = {"APP_KEY": "a", "BASE_URL": "https://a.example.com", "MASTER_KEY": new_master_key()}
     tenure(tmp_path, given, *command, status=None)
-    ring = KeyRing(tmp_path / "keys.db")
+    ring = KeyRing(KeyFile(tmp_path / "keys.db"))
     assert ring.masters() == {}
     ring.close()
 

@@ -1,8 +1,6 @@
 """What operators and auditors do where the log is in PostgreSQL: the same commands, the same answers."""
 
 import json
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +12,9 @@ import pytest
 
 from support.command import tenure, told
 from support.house import House
+from support.key_stores import KEY_TABLES
 from support.postgres import Cluster, binaries
+from tenure.store.keyring import KeyRing
 
 
 @pytest.fixture
@@ -130,9 +130,7 @@ def test_the_service_forgets_and_vouches_by_itself(cluster: Cluster, tmp_path: P
         assert site.uninstall().status == 204
         before = house.head()[0]
         house.service.stop()
-        from tenure.store.keyring import KeyRing  # noqa: PLC0415
-
-        ring = KeyRing(house.folder / "keys.db")
+        ring = KeyRing(house.key_database())
         ring.erase("com.example.app", site.client_key, "me", "here", "half done")
         ring.close()
         house.restart()
@@ -193,14 +191,37 @@ def test_doctor_looks_at_the_database(house: House, cluster: Cluster) -> None:
     assert "hunter2" not in ran.stdout + ran.stderr
 
 
-def test_keys_that_are_not_this_logs_refuse_the_start(house: House) -> None:
-    """A start in another folder finds no keys for the log's tenants: 3, before an empty key store is made."""
+def test_a_log_without_its_keys_refuses_the_start(house: House) -> None:
+    """Where the keys of the log's tenants are not in the database a start is refused with 3, before it takes the master
+    key it was given for the first one; so is one where keys are there and the log is gone.
+    """
     house.installed()
     house.service.stop()
-    elsewhere = house.folder / "elsewhere"
-    elsewhere.mkdir()
-    found = tenure(elsewhere, house.settings, "serve", "--port", "0", "--internal-port", "0", status=3)
-    assert "keys.db lacks the keys" in found.stderr
-    assert not (elsewhere / "keys.db").exists()
-    assert os.access(house.folder / "keys.db", os.R_OK)
-    shutil.rmtree(elsewhere)
+    with psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as owner:
+        for name in ("master_keys", "data_keys", "wrapped_keys"):
+            owner.execute(f"CREATE TABLE {name}_away AS SELECT * FROM {name}".encode())
+            owner.execute(f"DELETE FROM {name}".encode())
+        found = tenure(house.folder, house.settings, "serve", "--port", "0", "--internal-port", "0", status=3)
+        assert "the database lacks the keys of 1" in found.stderr
+        assert owner.execute("SELECT count(*) FROM master_keys").fetchone() == (0,)
+        for name in ("master_keys", "data_keys", "wrapped_keys"):
+            owner.execute(f"INSERT INTO {name} SELECT * FROM {name}_away".encode())
+            owner.execute(f"DROP TABLE {name}_away".encode())
+        house.restart()
+        house.service.stop()
+        owner.execute("DROP TABLE events, log_head, security_contexts CASCADE")
+        owner.execute("DELETE FROM tenure_migrations WHERE name <> 'keys_1'")
+    found = tenure(house.folder, house.settings, "serve", "--port", "0", "--internal-port", "0", status=3)
+    assert "holds the keys of 1 tenants" in found.stderr
+
+
+def test_a_database_made_before_keys_lay_there_gets_their_tables(house: House) -> None:
+    """A start on a database with a log and no tables of keys makes them."""
+    house.service.stop()
+    with psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as owner:
+        for name in KEY_TABLES:
+            owner.execute(f"DROP TABLE {name}".encode())
+        owner.execute("DELETE FROM tenure_migrations WHERE name = 'keys_1'")
+    tenure(house.folder, house.settings, "tokens", "list", status=1)
+    house.restart()
+    assert house.page(house.installed()).status_code == 200

@@ -22,6 +22,7 @@ from tenure.settings import KeySettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decisions import open_decisions
 from tenure.store.evidence import stored_rows
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import GivenMaster
 from tenure.store.signed_head import HeadRefusedError, HeadSigner, last_signed
 from tenure.store.sqlite import SqliteLog, open_log
@@ -44,7 +45,7 @@ def check(folder: Path, note: str | None = None) -> Findings:
 
 def sign(folder: Path) -> str:
     """A signed head of the log as it is."""
-    signer, log = HeadSigner(folder / "keys.db", MASTER, "com.example.app"), SqliteLog(folder / "events.db")
+    signer, log = HeadSigner(KeyFile(folder / "keys.db"), MASTER, "com.example.app"), SqliteLog(folder / "events.db")
     try:
         return signer.sign(log).note
     finally:
@@ -100,7 +101,7 @@ def test_a_store_never_signed_is_checked_without_a_head(copy: Path) -> None:
     """Where no head was ever signed none is said, and no signing key is made for it."""
     _execute(copy / "keys.db", "DELETE FROM signed_head", "DELETE FROM data_keys", "DELETE FROM wrapped_keys")
     found = check(copy)
-    assert (found.ok, found.head, last_signed(copy / "keys.db")) == (True, None, None)
+    assert (found.ok, found.head, last_signed(KeyFile(copy / "keys.db"))) == (True, None, None)
 
 
 def test_every_bit_of_a_small_log_is_covered(tmp_path: Path) -> None:
@@ -245,13 +246,13 @@ def test_a_backup_put_back_is_named_at_its_end(copy: Path, large: Path) -> None:
 
 def sign_of(folder: Path) -> str:
     """The head signed last."""
-    last = last_signed(folder / "keys.db")
+    last = last_signed(KeyFile(folder / "keys.db"))
     assert last is not None
     return last.note
 
 
 def _verifier(folder: Path) -> Verifier:
-    last = last_signed(folder / "keys.db")
+    last = last_signed(KeyFile(folder / "keys.db"))
     assert last is not None
     return last.verifier
 

@@ -16,6 +16,7 @@ from support.house import APP_KEY, House
 from tenure.simulator import tokens
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Site
+from tenure.store.key_file import KeyFile
 from tenure.store.tokens import ApiTokens
 
 
@@ -45,7 +46,7 @@ def confluence(house: House, wiki: Receiver) -> Site:
 @pytest.fixture
 def call(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx.Response]:
     """The how-to's function, with an API token of its own."""
-    store = ApiTokens(Path(house.folder) / "keys.db")
+    store = ApiTokens(KeyFile(Path(house.folder) / "keys.db"))
     token = store.create(f"backend-{len(store.listing())}", ("sign",), 1)[0]
     store.close()
     monkeypatch.setenv("TENURE_API_TOKEN", token)

@@ -16,6 +16,7 @@ from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decision_reads import SQL_SINCE, SQL_UNTIL, page_sql, plain_fields
 from tenure.store.decisions import WAL_BYTES, SqliteDecisions, facts_text, open_decisions
+from tenure.store.key_file import KeyFile
 from tenure.store.masters import GivenMaster
 from tenure.store.vault import Vault
 from tenure.store.veil import Veil
@@ -277,7 +278,7 @@ def test_accounts_are_marks_unless_asked_for(log: SqliteDecisions, tmp_path: Pat
     marks = {found.decision.facts.account for found in log.page()}
     assert len(marks) == 1
     assert marks != {"account-7"}
-    vault = Vault(tmp_path / "keys.db", GivenMaster(b"k" * 32))
+    vault = Vault(KeyFile(tmp_path / "keys.db"), GivenMaster(b"k" * 32))
     plain = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app", account_ids=True))
     plain.record(entries(decision(3, facts=Facts(account="account-7"))))
     assert plain.page()[0].decision.facts.account == "account-7"

@@ -10,7 +10,7 @@ from tenure.store.tokens import ApiTokens
 
 def token_of(house: House, *scopes: str) -> str:
     """A new API token with these scopes."""
-    store = ApiTokens(house.folder / "keys.db")
+    store = ApiTokens(house.key_database())
     try:
         number = len(store.listing())
         return store.create(f"of-the-tests-{number}", scopes, 1)[0]

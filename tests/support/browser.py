@@ -105,7 +105,7 @@ class Reader:
 
 def login_code(house: House) -> str:
     """A code that logs in once."""
-    store = ApiTokens(house.folder / "keys.db")
+    store = ApiTokens(house.key_database())
     try:
         name = f"reader-{len(store.listing())}"
         store.create(name, ("audit",), 1)

@@ -14,6 +14,7 @@ import httpx
 from tenure.domain.decisions import Decision
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
+from tenure.keydesk import keys_of
 from tenure.projections import tenants
 from tenure.service import Service
 from tenure.settings import StoreSettings
@@ -23,6 +24,7 @@ from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
 from tenure.store.decision_reads import plain_fields
 from tenure.store.decisions import SqliteDecisions
+from tenure.store.key_database import KeyDatabase
 from tenure.store.masters import new_master_key
 from tenure.stores import Log, log_of
 
@@ -125,11 +127,19 @@ class House:
 
     # -- what the log says
 
+    @property
+    def store(self) -> StoreSettings:
+        """Where its store is, from any folder."""
+        return StoreSettings(database_url=self.settings.get("DATABASE_URL") or str(self.folder / "events.db"))
+
+    def key_database(self) -> KeyDatabase:
+        """Where its keys lie; to be closed."""
+        return keys_of(self.store)
+
     @contextmanager
     def log(self) -> Iterator[Log]:
         """The log, read-only."""
-        url = self.settings.get("DATABASE_URL", str(self.folder / "events.db"))
-        log = log_of(StoreSettings(database_url=url))
+        log = log_of(self.store)
         try:
             yield log
         finally:

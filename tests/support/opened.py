@@ -4,7 +4,6 @@ from pathlib import Path
 
 from support.house import House
 from tenure.opening import open_writer
-from tenure.settings import StoreSettings
 from tenure.store.masters import from_text
 from tenure.store.vault import Vault
 from tenure.stores import Log
@@ -17,9 +16,9 @@ def readable(folder: Path, text: bytes) -> list[str]:
 
 def opener(house: House) -> Vault:
     """The vault as whoever has the master key opens it."""
-    return Vault(house.folder / "keys.db", from_text(house.settings["MASTER_KEY"]))
+    return Vault(house.key_database(), from_text(house.settings["MASTER_KEY"]))
 
 
 def open_writer_of(house: House) -> Log:
     """The house's log, to append to."""
-    return open_writer(StoreSettings(database_url=str(house.folder / "events.db")))
+    return open_writer(house.store)

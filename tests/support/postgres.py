@@ -136,7 +136,8 @@ class Cluster:
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for one in (pid, *map(int, children)):
-            os.kill(one, what)
+            with contextlib.suppress(ProcessLookupError):  # one that ended meanwhile
+                os.kill(one, what)
 
     def url(self, database: str = "postgres", *others: "Cluster", user: str = "postgres") -> str:
         """The URL of a database; `others` are further hosts to try."""

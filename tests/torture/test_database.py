@@ -115,7 +115,7 @@ def test_without_its_only_synchronous_standby_nothing_is_acknowledged(tmp_path: 
                 in tenure(tmp_path, house.settings, "doctor", "--offline", status=None).stdout
             )
             start = tenure(tmp_path, house.settings, "serve", "--port", "0", "--internal-port", "0", status=1)
-            assert "took no event within 10 s" in start.stderr
+            assert "took nothing within 10 s" in start.stderr
             second.start()
             ends = time.monotonic() + 10
             while (sent := late.resend(sent)).status != 204:

@@ -1,0 +1,202 @@
+"""Many machines, one database: keys, tokens, the signed head and the housekeeping are one service's."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from support.auditor import token_of
+from support.command import tenure, told
+from support.house import APP_KEY, House
+from support.key_stores import killed, rows_of, wraps_of
+from support.opened import opener, readable
+from support.postgres import Cluster
+from tenure.lease import lease_of
+from tenure.store.connection import UntrustedStoreError
+from tenure.store.keyring import KeyRing
+from tenure.store.masters import from_file
+from tenure.store.tokens import ApiTokens
+from tenure.store.vault import KEPT_S, key_id_of
+
+
+@pytest.fixture
+def house(cluster: Cluster, tmp_path: Path) -> Iterator[House]:
+    """A service of two workers on a database of its own."""
+    (tmp_path / "one").mkdir()
+    with House(tmp_path / "one", {"DATABASE_URL": cluster.url(cluster.database())}, "--workers", "2") as opened:
+        yield opened
+
+
+@pytest.fixture
+def other(house: House, tmp_path: Path) -> Iterator[House]:
+    """The same service on another machine: the settings are the same, nothing else is shared."""
+    (tmp_path / "two").mkdir()
+    with House(tmp_path / "two", house.settings) as opened:
+        yield opened
+
+
+def metrics(house: House, token: str) -> int:
+    """The status of `/metrics` with a token."""
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{house.service.internal_url}/metrics"
+    return httpx.get(url, headers=headers, trust_env=False, timeout=15).status_code
+
+
+def test_two_machines_are_one_service(house: House, other: House, tmp_path: Path) -> None:
+    """Who installs at one is let in by the other, rotates there and is refused here with the old secret at once; no key
+    lies in a file anywhere.
+    """
+    site = house.installed()
+    assert other.page(site).status_code == 200
+    old = site.page_token("GET", "/page")
+    there = other.again(site)
+    there.key_host = house.keys
+    assert there.rotate().status == 204
+    assert house.page(there).status_code == 200
+    assert house.page(site, old).status_code == 425
+    assert there.uninstall().status == 204
+    assert house.page(there).status_code == 401
+    assert [path.name for path in tmp_path.rglob("*keys.db*")] == []
+
+
+def test_a_revoked_token_is_refused_at_once_on_every_machine(house: House, other: House) -> None:
+    """A token made at one is good at both; after `tokens revoke` no worker lets it in any more."""
+    token = token_of(house, "audit")
+    for one in (house, other):
+        assert {metrics(one, token) for _ in range(6)} == {200}
+    name = told(house.folder, house.settings, "tokens", "list")["name"]
+    tenure(other.folder, house.settings, "tokens", "revoke", name)
+    for one in (house, other):
+        assert {metrics(one, token) for _ in range(6)} == {401}
+
+
+def test_a_session_ended_on_one_machine_is_on_the_other(house: House, other: House) -> None:
+    """One cookie is good on both; logged out here, it is refused there."""
+    with closing(ApiTokens(house.key_database())) as tokens:
+        with tokens.transaction():
+            tokens.create("reader", ("audit",), 1)
+        code = tokens.login_code("reader")
+    with httpx.Client(trust_env=False, timeout=15) as client:
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        here, there = house.service.internal_url, other.service.internal_url
+        sent = client.post(f"{here}/console/login", data={"code": code}, headers=headers)
+        assert sent.status_code == 303
+        cookie = {"Cookie": sent.headers["set-cookie"].partition(";")[0]}
+        assert client.post(f"{there}/console/login", data={"code": code}, headers=headers).status_code == 401
+        assert client.get(f"{there}/console/", headers=cookie).status_code == 200
+        assert client.post(f"{here}/console/logout", headers=cookie | headers).status_code == 303
+        assert client.get(f"{there}/console/", headers=cookie).status_code == 401
+
+
+def test_an_erasure_is_in_force_on_every_machine(house: House, other: House) -> None:
+    """A tenant whose key both have in memory is erased: refused at once by both, its key is nowhere, and a secret kept
+    from before opens nothing; who returns is new on both.
+    """
+    site = house.installed()
+    assert {one.page(site).status_code for one in (house, other)} == {200}
+    sealed = house.known(site.client_key).secret
+    with closing(house.key_database()) as database:
+        wraps = wraps_of(database, key_id_of(sealed.sealed))
+    assert any(wraps[0] in row for row in rows_of(house.settings["DATABASE_URL"]))
+    told(other.folder, house.settings, "erase", site.client_key, "--installed")
+    assert {one.page(site).status_code for one in (house, other)} == {401}
+    assert not any(wraps[0] in row for row in rows_of(house.settings["DATABASE_URL"]))
+    with closing(opener(house)) as vault, pytest.raises(UntrustedStoreError):
+        vault.open(APP_KEY, site.client_key, sealed.version, "secret", sealed.sealed)
+    back = house.site(client_key=site.client_key, base_url=site.base_url)
+    assert (back.install().status, back.enable().status) == (204, 204)
+    assert {one.page(back).status_code for one in (house, other)} == {200}
+    assert told(house.folder, house.settings, "log", "verify")["ok"]
+
+
+def test_a_key_destroyed_elsewhere_opens_nothing_after_a_second(house: House, other: House) -> None:
+    """Between the destruction and the event nobody is let in for longer than the second that keys are kept."""
+    site = house.installed()
+    assert {one.page(site).status_code for one in (house, other)} == {200}
+    with closing(KeyRing(house.key_database())) as ring:
+        ring.erase(APP_KEY, site.client_key, "someone", "somewhere", "cut off after this")
+    time.sleep(KEPT_S + 0.3)
+    assert {one.page(site).status_code for one in (house, other) for _ in range(4)} == {503}
+
+
+def test_one_process_of_all_keeps_the_house(house: House, other: House) -> None:
+    """The lease is held by one of all processes; when its connections are ended somebody has it again soon."""
+    for _ in range(2):
+        lease, ends = lease_of(house.store), time.monotonic() + 20
+        while lease.take():
+            lease.close()
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+            lease = lease_of(house.store)
+        lease.close()
+        with psycopg.connect(house.settings["DATABASE_URL"]) as connection:
+            assert connection.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' "
+                "AND datname = current_database() AND granted"
+            ).fetchone() == (1,)
+        killed(house.settings["DATABASE_URL"])
+    assert house.page(house.installed()).status_code == 200
+
+
+def test_the_master_key_is_replaced_while_it_serves(cluster: Cluster, tmp_path: Path) -> None:
+    """`keys rotate` and `keys retire` on the database: both machines go on, new tenants too, and the old key opens
+    nothing afterwards.
+    """
+    tenure(tmp_path, {}, "keys", "create", "old.key")
+    given = {"DATABASE_URL": cluster.url(cluster.database()), "MASTER_KEY": "",
+             "MASTER_KEY_FILE": str(tmp_path / "old.key")}  # fmt: skip
+    with House(tmp_path, given, "--workers", "2") as house:
+        settings = {name: value for name, value in house.settings.items() if value}
+        first = house.installed()
+        told(tmp_path, settings, "keys", "rotate", "--to", "new.key")
+        late = house.installed()
+        house.settings["MASTER_KEY_FILE"] = settings["MASTER_KEY_FILE"] = str(tmp_path / "new.key")
+        house.restart()
+        assert told(tmp_path, settings, "keys", "retire")["destroyed"] > 2
+        assert {house.page(house.again(site)).status_code for site in (first, late)} == {200}
+        with closing(house.key_database()) as database, pytest.raises(UntrustedStoreError):
+            KeyRing(database, from_file(tmp_path / "old.key"))
+        house.settings["MASTER_KEY_FILE"] = str(tmp_path / "old.key")
+        with pytest.raises(RuntimeError, match="master key"):
+            house.restart()
+    assert readable(tmp_path, b"keys_1") == []
+
+
+def test_no_rotation_is_begun_on_a_half_copy(house: House, tmp_path: Path) -> None:
+    """While a copy into the database is not finished, `keys rotate` and `keys retire` refuse at once."""
+    house.installed()
+    house.service.stop()
+    with psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as owner:
+        owner.execute("CREATE TABLE copy_beside (name TEXT)")
+    before = rows_of(house.settings["DATABASE_URL"])
+    for command in (("keys", "rotate", "--to", str(tmp_path / "new.key")), ("keys", "retire")):
+        assert "not finished" in tenure(tmp_path, house.settings, *command, status=3).stderr
+    assert rows_of(house.settings["DATABASE_URL"]) == before
+    assert not (tmp_path / "new.key").exists()
+
+
+def test_connections_of_a_worker_are_as_many_as_are_documented(cluster: Cluster, tmp_path: Path) -> None:
+    """What the how-to says a worker opens is what one opens that has been asked everything."""
+    page = (Path(__file__).parents[2] / "docs/how-to/postgresql.md").read_text()
+    url = cluster.url(cluster.database())
+    with House(tmp_path, {"DATABASE_URL": url, "HEAD_FILE": "head.txt"}) as house:
+        site, token = house.installed(), token_of(house, "audit")
+        assert house.page(site).status_code == 200
+        for path in ("/readyz", "/audit/head", "/audit/tenants", "/metrics"):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert httpx.get(f"{house.service.internal_url}{path}", headers=headers, trust_env=False).status_code == 200
+        ends = time.monotonic() + 20
+        while not (tmp_path / "head.txt").exists():
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        with psycopg.connect(url) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name = 'tenure'"
+            ).fetchone()
+    assert row is not None
+    assert f"| Connections | {row[0]} for each worker" in page
