@@ -90,7 +90,7 @@ class Audit:
     async def handle(self, call: Call) -> Answer:
         """The answer to any read of `/audit`; recorded before it is given."""
         decision = new_id()
-        answer = self._access.deny(call, "audit", decision) or await self._answer(call)
+        answer = await self._access.deny(call, "audit", decision) or await self._answer(call)
         try:
             await self._recorder.record(
                 call, decision=decision, kind="audit", status=answer.status, reason=_REASONS.get(answer.status),

@@ -26,7 +26,7 @@ class SignedHead:
     async def handle(self, call: Call) -> Answer:
         """The head as a signed note, or 409 if the log has lost what was signed before."""
         decision = new_id()
-        denied = self._access.deny(call, "audit", decision)
+        denied = await self._access.deny(call, "audit", decision)
         answer = denied or await self._head(decision)
         reason = Reason.ACCESS_DENIED if denied else None
         try:

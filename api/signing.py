@@ -39,7 +39,7 @@ class ApiTokens(Protocol):
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
 
-    def failures(self, address: str) -> int: ...
+    async def failures(self, address: str) -> int: ...
 
     def failed(self, address: str) -> None: ...
 
@@ -47,7 +47,7 @@ class Failures(Protocol):
 class Access:
     """Lets API tokens in by scope; 60 failures a minute and address, then 429.
 
-    Failures lie in the decision log's file, so that workers share them; those of one moment are written together, so a
+    Failures lie in the decision log's store, so that workers share them; those of one moment are written together, so a
     burst may pass the limit by as many as were under way at once.
     """
 
@@ -56,17 +56,17 @@ class Access:
         self._failures = failures
         self._app_key = app_key
 
-    def deny(self, call: Call, scope: str | None, decision: str) -> Answer | None:
+    async def deny(self, call: Call, scope: str | None, decision: str) -> Answer | None:
         """None if the caller has the scope (`None`: any scope at all), else the answer: 401, 403 or 429. The decision
         is the caller's to record.
         """
-        return self.judge(call, _bearer(call), scope, decision)
+        return await self.judge(call, _bearer(call), scope, decision)
 
-    def judge(self, call: Call, token: str, scope: str | None, decision: str) -> Answer | None:
+    async def judge(self, call: Call, token: str, scope: str | None, decision: str) -> Answer | None:
         """The same for a token that came otherwise than in the header."""
         scopes = self._tokens.scopes_of(token) if token else None
         if scopes is None:
-            return self._failed(call, decision)
+            return await self._failed(call, decision)
         if scope is not None and scope not in scopes:
             return _denied(403, f"This API token lacks the scope {scope}.", decision)
         return None
@@ -97,17 +97,17 @@ class Access:
         """Whether a session was ended before its time."""
         return self._tokens.session_ended(session)
 
-    def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
+    async def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
         """The token's name that a login code stands for, once; else the answer."""
         name = self._tokens.redeem(code)
-        return name if name and self.holds(name, scope) else self._failed(call, decision)
+        return name if name and self.holds(name, scope) else await self._failed(call, decision)
 
     def unknown(self, call: Call, decision: str) -> Answer:
         """The 401 to who showed nothing at all."""
         return refusal(Reason.ACCESS_DENIED, decision, self._app_key, html_wanted=call.wants_html)
 
-    def _failed(self, call: Call, decision: str) -> Answer:
-        if self._failures.failures(call.peer) >= FAILURES:
+    async def _failed(self, call: Call, decision: str) -> Answer:
+        if await self._failures.failures(call.peer) >= FAILURES:
             sentence = "Too many failed API tokens from this address."
             return _denied(429, sentence, decision, (b"retry-after", b"60"))
         self._failures.failed(call.peer)
@@ -180,7 +180,7 @@ class Signing:
     async def handle(self, call: Call) -> Answer:
         """A token, when it ends and for which site."""
         decision = new_id()
-        denied = self._access.deny(call, "sign", decision)
+        denied = await self._access.deny(call, "sign", decision)
         if denied is not None:
             return await self._refused(call, decision, denied, Reason.ACCESS_DENIED)
         try:

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 import httpx
 import pysqlite3
 
+from tenure.decision_stores import are_there, decision_reads_of
 from tenure.domain.refusals import REASONS, Reason
 from tenure.forgetting import unkeyed
 from tenure.projections import tenants
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_other
-from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import KeyRing
 from tenure.stores import database_errors, log_of, missing_standbys, schema_problems, sentence_of
 from tenure.trust import limits, widened
@@ -347,10 +347,9 @@ SYMPTOMS: dict[Reason, str] = {
 
 def check_refusals(installation: Installation) -> Iterator[Finding]:
     """What the recent refusals say about settings, clock and proxy."""
-    path = installation.store.beside("decisions")
-    if not path.is_file():
+    if not are_there(installation.store):
         return
-    with closing(SqliteDecisions(path, read_only=True)) as decisions:
+    with closing(decision_reads_of(installation.store)) as decisions:
         recent = decisions.read(limit=RECENT)
     reasons = Counter(str(row["reason"]) for row in recent if row["reason"])
     told = {reason: reasons[reason] for reason in SYMPTOMS if reasons[reason] > _tolerated(reason, len(recent))}

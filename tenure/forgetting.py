@@ -14,10 +14,10 @@ deletion of a site sends no event, so a tenant that is long gone may still stand
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import structlog
 
+from tenure.decision_stores import are_there, decisions_of
 from tenure.domain.events import Draft, Erased, EventType
 from tenure.domain.ports import Append, Appended
 from tenure.domain.refusals import OursError, Reason
@@ -25,7 +25,8 @@ from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored
 from tenure.projections import tenants
 from tenure.projections.security_context import current
-from tenure.store.decisions import SqliteDecisions
+from tenure.settings import StoreSettings
+from tenure.store.decision_writer import Decisions
 from tenure.store.keyring import Erasure, KeyRing
 from tenure.store.vault import key_id_of
 from tenure.stores import Log
@@ -117,7 +118,7 @@ def reapply(log: Log, ring: KeyRing, after: int = 0) -> tuple[list[Forgotten], i
     return found, last
 
 
-def clear(decisions: SqliteDecisions, ring: KeyRing, after: int = 0) -> bool:
+def clear(decisions: Decisions, ring: KeyRing, after: int = 0) -> bool:
     """Takes what is personal out of the decisions that erased tenants (marked from number `after` on) had until then;
     False if it is done but not every byte of it is overwritten yet.
     """
@@ -128,11 +129,11 @@ def clear(decisions: SqliteDecisions, ring: KeyRing, after: int = 0) -> bool:
     return not marks or decisions.clean()
 
 
-def clear_now(path: Path, client_keys: Sequence[str]) -> bool:
+def clear_now(settings: StoreSettings, client_keys: Sequence[str]) -> bool:
     """As `clear`, of tenants erased this moment: all their decisions, whatever time they bear."""
-    if not client_keys or not path.exists():
+    if not client_keys or not are_there(settings):
         return True
-    decisions = SqliteDecisions(path)
+    decisions = decisions_of(settings)
     try:
         for client_key in client_keys:
             decisions.forget(client_key)

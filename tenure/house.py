@@ -12,6 +12,7 @@ from tenure.api.audit import Audit
 from tenure.api.head import RefusedHeadError
 from tenure.api.install_keys import InstallKeys
 from tenure.api.webhooks import Upstream
+from tenure.decision_stores import decision_desk_of, decision_reads_of, sweeper_of
 from tenure.domain.decisions import FailedToken
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
@@ -21,12 +22,11 @@ from tenure.projections import tenants
 from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import DecisionLane, SqliteDecisions
 from tenure.store.install_keys import VouchedKeys
-from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
 from tenure.store.pace import Pace
 from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend, last_signed
+from tenure.store.sweeper import Retention
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, Vault
 from tenure.store.veil import Veil
@@ -56,7 +56,6 @@ class House:
         self._store = settings
         self.vault = open_vault(settings)
         self.tokens = ApiTokens(settings.beside("keys"))
-        self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.install_keys = InstallKeys(
             settings.install_keys_url, VouchedKeys(self.events.key_store, self.vault, settings.app_key)
         )
@@ -64,12 +63,12 @@ class House:
         veil_vault = open_vault(settings)
         pace = Pace()
         veil = Veil(veil_vault, settings.app_key, account_ids=settings.store_account_ids)
-        self.decisions = DecisionLane(settings.beside("decisions"), veil, pace)
+        self.decisions = decision_desk_of(settings, veil, pace)
         self.marks = Veil(self.vault, settings.app_key)
         watched = log_of(settings)
         self._watch, self._doubted = ClockWatch(watched), False
         self._shown_watch: ClockWatch | None = None
-        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed, pace)
+        self.keeper = sweeper_of(settings, retention(settings), _nearly_full, self._believed, pace)
         key_writer = open_vault(settings)
         self._new_keys: Lane[tuple[str, str], None] = Lane(_key_maker(key_writer), name="keys")
         signer = HeadSigner(settings.beside("keys"), settings.master(), settings.app_key)
@@ -78,8 +77,8 @@ class House:
         self._housekeeping = Housekeeping(settings)
         self._refreshing: asyncio.Task[None] | None = None
         self.audit_log = log_of(settings)
-        self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
-        self._readers = (self.vault, self.tokens, self.reads, self.audit_log, self.audit_reads, self.events)
+        self.audit_reads = decision_reads_of(settings)
+        self._readers = (self.vault, self.tokens, self.audit_log, self.audit_reads, self.events)
         self.audit: Audit | None = None
         self.check_dummy: Callable[[], None] = lambda: None
         self._writers = (key_writer, veil_vault, signer, signed, watched)
@@ -89,9 +88,9 @@ class House:
         if not self.vault.has_key(app_key, client_key):
             await self._new_keys.submit((app_key, client_key), within=within, yields=yields)
 
-    def failures(self, address: str) -> int:
+    async def failures(self, address: str) -> int:
         """`signing.Failures`."""
-        return self.reads.failures(self.marks.mark(address))
+        return await self.decisions.failures(self.marks.mark(address))
 
     def failed(self, address: str) -> None:
         """`signing.Failures`."""

@@ -138,10 +138,10 @@ class Console:
     async def _login(self, call: Call, form: dict[str, str], decision: str) -> Answer:
         token, code, after = form.get("token", "").strip(), form.get("code", ""), _ours(form.get("next", ""))
         if code:
-            found = self._access.redeem(call, code, SCOPE, decision)
+            found = await self._access.redeem(call, code, SCOPE, decision)
             name, denied = (found, None) if isinstance(found, str) else ("", found)
         else:
-            denied = self._access.judge(call, token if token.isascii() else "", SCOPE, decision)
+            denied = await self._access.judge(call, token if token.isascii() else "", SCOPE, decision)
             name = self._access.name_of(token)
         if denied is None:
             answer = _go(after, self._sessions.begin(name))

@@ -24,8 +24,8 @@ def schema_of(name: str) -> str:
 
 
 def migrate(session: Session, projections: Sequence[tuple[str, str]] = ()) -> None:
-    """Applies what is missing of the log's schema and the projections' (name, statements)."""
-    steps = {"events_1": schema_of("events"), **dict(projections)}
+    """Applies what is missing of the log's schema, the decisions' and the projections' (name, statements)."""
+    steps = {"events_1": schema_of("events"), "decisions_1": schema_of("decisions"), **dict(projections)}
     done = _applied(session)
     unknown = sorted(done - steps.keys())
     if unknown:
@@ -52,4 +52,5 @@ def _applied(session: Session) -> set[str]:
 
 def schema_problems(session: Session, projections: Sequence[tuple[str, str]] = ()) -> list[str]:
     """What is not as the schemas make it, in words; `projections`: (name, statements)."""
-    return differences(session.connection(), [schema_of("events"), *(text for _, text in projections)])
+    ours = (schema_of("events"), schema_of("decisions"))
+    return differences(session.connection(), [*ours, *(text for _, text in projections)])

@@ -3,7 +3,8 @@
 Connections go to a primary only (`target_session_attrs=primary`, several hosts in the URL are tried in order): a
 standby may lag, and a lagging context would let a replaced secret in. Dead connections are noticed before they are
 used: the server's goodbye, or the reset of its socket, lies readable on an idle connection. Statements are prepared at
-their first use and planned once.
+their first use and planned once. Within a transaction a connection that is lost is not replaced: what follows on
+another one would be committed without what went before.
 """
 
 import contextlib
@@ -11,7 +12,9 @@ import os
 import re
 import select
 import socket
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -20,6 +23,8 @@ import psycopg
 from psycopg import RawCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, TransactionStatus
+
+from tenure.domain.refusals import OursError, Reason
 
 STATEMENT_MS = 1500
 IDLE_IN_TRANSACTION_MS = 2000  # a process that stops in an append must not hold the head against all others
@@ -37,7 +42,9 @@ _DEFAULTS = {
 _FLUSHED, _MORE = "synchronous_commit=on", "synchronous_commit=remote_apply"
 _OPTIONS = (
     f"-c {_FLUSHED} -c plan_cache_mode=force_generic_plan -c default_transaction_isolation=read\\ committed "
-    f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
+    f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} "
+    # the server's side of it: a machine that vanished holds no lock for longer
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
 )
 
 
@@ -80,9 +87,15 @@ class Session:
     def __init__(self, url: str, *, bounded: bool = True, read_only: bool = False) -> None:
         self._parameters = parameters_of(url, bounded=bounded, read_only=read_only)
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._held: psycopg.Connection[tuple[Any, ...]] | None = None
+        # a hold of our own on the connection's socket: its number is not given to another while `abort` uses it
+        self._socket: socket.socket | None = None
+        self._guard = threading.Lock()
 
     def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
         """The live connection, opened if need be; UnreachableError if no primary answers."""
+        if self._held is not None:
+            return self._held
         found = self._connection
         if found is not None and _is_alive(found):
             return found
@@ -94,26 +107,93 @@ class Session:
         except psycopg.OperationalError as error:
             raise UnreachableError(0, _without_secrets(error)) from None
         made.prepared_max = 256
-        self._connection = made
+        with self._guard:
+            self._connection, self._socket = made, socket.socket(fileno=os.dup(made.fileno()))
         return made
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
         """A cursor on the statement's rows; parameters as `?` or `?1`. `ports.Transaction`."""
         return self.connection().execute(numbered(sql), parameters or None)
 
+    def statement(self, sql: str) -> None:
+        """Runs a statement without parameters that is not worth being prepared, or cannot be."""
+        self.connection().execute(sql.encode(), prepare=False)
+
+    def hold(self) -> None:
+        """From here on, until it is closed, the connection is not replaced if it is lost."""
+        self._held = self.connection()
+
+    @contextmanager
+    def transaction(self, begin: bytes) -> Iterator[tuple[Any, ...]]:
+        """All within is committed, or nothing. `begin`: BEGIN and, in the same breath, a SELECT that takes a lock; its
+        row is given.
+        """
+        connection = self.connection()
+        if self._held is not None:
+            raise RuntimeError("a transaction within another")
+        self._held = connection
+        try:
+            begun = connection.execute(begin, prepare=False)
+            begun.nextset()
+            yield begun.fetchone() or ()
+            if connection.execute("COMMIT").statusmessage != "COMMIT":
+                raise psycopg.InternalError("nothing was committed: a statement had failed")
+        except BaseException:
+            _roll_back(connection)
+            raise
+        finally:
+            self._held = None
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Ends whatever this session waits for after so many seconds: OursError. The server itself never ends a commit
+        that waits for a standby.
+        """
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            self.abort()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except psycopg.Error as error:
+            if not ended.is_set():
+                raise
+            why = f"the database took nothing within {seconds:.0f} s; is a synchronous standby missing?"
+            raise OursError(Reason.STORE_UNAVAILABLE, why) from error
+        finally:
+            timer.cancel()
+
     def abort(self) -> None:
-        """From another thread: ends whatever this session waits for, by closing its socket."""
-        found = self._connection
-        with contextlib.suppress(OSError, psycopg.Error):
-            if found is not None:
-                with socket.socket(fileno=os.dup(found.fileno())) as doomed:
-                    doomed.shutdown(socket.SHUT_RDWR)
+        """From another thread: ends whatever this session waits for, by shutting its socket."""
+        with self._guard, contextlib.suppress(OSError):
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Closes the connection; the next use opens another."""
-        found, self._connection = self._connection, None
+        self._held = None
+        with self._guard:
+            found, self._connection = self._connection, None
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = None
         if found is not None:
             found.close()
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    # a connection that is lost, or still busy, cannot: closing it is the same
+    if connection.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+            return
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        connection.close()
 
 
 def _is_alive(connection: psycopg.Connection[Any]) -> bool:

@@ -74,7 +74,7 @@ def erase(
             found = _forget(log, ring, chosen, why, installed_too, before)
             # also what an earlier command left behind
             clean = ring.cleaned()
-            bare = clear_now(settings.beside("decisions"), _forgotten(log, chosen))
+            bare = clear_now(settings, _forgotten(log, chosen))
         except OursError as error:
             raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
     _tell(found, as_json)
