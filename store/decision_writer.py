@@ -65,6 +65,13 @@ class Decisions(DecisionReads):
         """Leaves no byte of what was forgotten, as far as that can be done at once; False if others are in the way."""
         raise NotImplementedError
 
+    def cleared(self) -> tuple[int, str]:
+        """Up to which mark of erasure `forget` was called, and when that mark was made; (0, "") if it is not noted."""
+        return 0, ""
+
+    def note_cleared(self, number: int, at: str) -> None:
+        """Notes it, where looking again and again would take long."""
+
     def seal(self, number: int) -> None:
         """From now on no decision up to this number is changed, but by forgetting: the log vouches for them."""
         raise NotImplementedError

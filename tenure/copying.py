@@ -4,7 +4,7 @@ It may be run while the source is served, and again: each run goes on where the 
 the source is not served any more: then the source notes that it was copied (`operator.copied`), that event is copied,
 too, and with the source held both heads are compared. Until then the target bears a mark: nothing is served from it
 and no command writes to it. A target that holds anything which the source does not is refused: it is another log, or
-it went on by itself.
+it went on by itself. Of the decisions only the webhooks taken come along (`store.decision_copying`).
 """
 
 import time
@@ -17,6 +17,8 @@ from pathlib import Path
 from pydantic import PrivateAttr
 
 from tenure import operators
+from tenure.counting import spans
+from tenure.decision_stores import decision_side_of
 from tenure.domain.events import OPERATOR
 from tenure.domain.ports import Append
 from tenure.lease import Lease
@@ -32,6 +34,7 @@ from tenure.store.copying import (
     copy_events,
     copy_table,
 )
+from tenure.store.decision_copying import copy_deliveries, go_on_behind
 from tenure.stores import COPYING, Log, is_unfinished, log_of, prepare_log
 from tenure.verify import Findings, verify_live
 
@@ -79,11 +82,23 @@ def _table(table: Table, source: Store, target: Store, say: Say) -> int:
     return copy_table(table, source.log.connection, target.log.connection, target.log.append_under_lock, say)
 
 
+def _deliveries(source: Store, target: Store, say: Say) -> int:
+    with (
+        decision_side_of(source.settings, source.log) as ours,
+        decision_side_of(target.settings, target.log, make=True) as theirs,
+    ):
+        assert theirs is not None  # noqa: S101 (it was made)
+        given = max((span.until for span in spans(source.log)), default=0)
+        go_on_behind(theirs, max(given, ours.last() if ours is not None else 0))
+        return copy_deliveries(ours, theirs, say) if ours is not None else 0
+
+
 # What is copied, in this order: name, and how. Whatever else a store comes to hold is added here.
 PARTS: Sequence[tuple[str, Callable[[Store, Store, Say], int]]] = (
     ("events", _events),
     ("spent_tokens", partial(_table, SPENT_TOKENS)),
     ("install_keys", partial(_table, INSTALL_KEYS)),
+    ("webhooks_taken", _deliveries),
 )
 
 
@@ -191,5 +206,5 @@ class _Moved(KeySettings):
         return made
 
     def beside(self, name: str) -> Path:
-        """A file of the store."""
-        return self._files.beside(name)
+        """A file of the store; decisions are its own."""
+        return super().beside(name) if name == "decisions" else self._files.beside(name)

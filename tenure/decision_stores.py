@@ -1,10 +1,12 @@
 """Where decisions lie: in `decisions.db` beside the log, or in the log's database. Nobody else asks which it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tenure.settings import StoreSettings
 from tenure.store.alarms import AlarmBook, sqlite_book
+from tenure.store.decision_copying import Side, sqlite_side
 from tenure.store.decision_desk import DecisionDesk
 from tenure.store.decision_digest import DecisionDigests, SqliteDigests
 from tenure.store.decision_writer import DecisionLane, Decisions
@@ -13,7 +15,7 @@ from tenure.store.keeper import Keeper
 from tenure.store.pace import Pace
 from tenure.store.sweeper import Alarm, Retention, Sweeper
 from tenure.store.veil import Veil
-from tenure.stores import prepare_log
+from tenure.stores import Log, prepare_log
 
 
 def _postgres() -> Any:
@@ -97,6 +99,18 @@ def digests_of(settings: StoreSettings) -> DecisionDigests:
         made: DecisionDigests = reads.PostgresDigests(settings.database_url)
         return made
     return SqliteDigests(settings.beside("decisions"))
+
+
+@contextmanager
+def decision_side_of(settings: StoreSettings, log: Log, *, make: bool = False) -> Iterator[Side | None]:
+    """A side of moving house, beside an open log; None if there is none and it is not to be made."""
+    if settings.on_postgres:
+        from tenure.store.postgres.decision_copying import postgres_side  # noqa: PLC0415 (as above)
+
+        yield postgres_side(log.session)  # type: ignore[attr-defined]
+        return
+    with sqlite_side(settings.beside("decisions"), make=make) as side:
+        yield side
 
 
 def alarm_book_of(settings: StoreSettings) -> AlarmBook:

@@ -76,9 +76,9 @@ class StoreSettings(BaseSettings):
         return Path("events.db") if self.on_postgres else Path(self.database_url.removeprefix("sqlite:///"))
 
     def files(self) -> tuple[Path, ...]:
-        """The store's files: those of the log, unless a database has it, of the keys and of the decisions."""
-        own = () if self.on_postgres else (self.log_path,)
-        return (*own, self.beside("keys"), self.beside("decisions"))
+        """The store's files: those of the log and of the decisions, unless a database has them, and of the keys."""
+        own = () if self.on_postgres else (self.log_path, self.beside("decisions"))
+        return (*own, self.beside("keys"))
 
     def beside(self, name: str) -> Path:
         """A file of the same store: `keys.db` beside `events.db`, `x.keys.db` beside `x.db`."""

@@ -14,8 +14,8 @@ def limits(settings: StoreSettings) -> list[str]:
     if not settings.on_postgres:
         return []
     return [
-        "the log is in PostgreSQL, but keys.db and decisions.db (tenants' keys, API tokens, signed head, decisions, "
-        "webhooks taken) are files in this working directory: only processes that share it are one service"
+        "the log and its decisions are in PostgreSQL, but keys.db (tenants' keys, API tokens, signed head) is a file "
+        "in this working directory: only processes that share it are one service"
     ]
 
 

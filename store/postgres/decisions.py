@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from psycopg import OperationalError
 
-from tenure.domain.decisions import Amended, Entry
+from tenure.domain.decisions import Amended, Decision, Entry
 from tenure.store.decision_batch import OTHERWISE, Batch, Delivery, Key
 from tenure.store.decision_digest import PERSONAL
 from tenure.store.decision_reads import COLUMNS
@@ -162,7 +162,7 @@ class PostgresDecisions(Decisions):
         return {row[0] for row in self._execute(_AMENDED, (given, self._floor("refused")))}
 
     def _write(self, batch: Batch) -> None:
-        rows = [(self._number + place, *self._row(one)) for place, one in enumerate(batch.rows.values(), 1)]
+        rows = [(number, *self._row(one)) for number, one in enumerate(batch.rows.values(), self._number + 1)]
         if rows:
             while rows[-1][0] >= self._ends:
                 ends, self._ends = self._ends, self._ends + width(self.session)
@@ -184,6 +184,10 @@ class PostgresDecisions(Decisions):
             self._execute(_ROOM, (listed(("reason", "room", "at"), left),))
         for table, sums in batch.tally.sums():
             self._execute(table.adding(_ROWS.format(table.name)), (listed(table.columns, sums),))
+
+    def _row(self, decision: Decision) -> tuple[Any, ...]:
+        *columns, facts = super()._row(decision)
+        return (*columns, storable(facts))
 
     def _put(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self._execute(f"INSERT INTO {table} {_ROWS.format(table)}", (listed(columns, rows),))
@@ -234,11 +238,11 @@ class PostgresDecisions(Decisions):
         return True
 
     def cleared(self) -> tuple[int, str]:
-        """Up to which mark of erasure what is personal was taken out, and when that mark was made."""
+        """`Decisions.cleared`."""
         row = self._execute("SELECT cleared, cleared_at FROM decision_head").fetchone()
         return row[0], row[1]
 
     def note_cleared(self, number: int, at: str) -> None:
-        """Remembers it."""
+        """`Decisions.note_cleared`."""
         with self._transaction():
             self._execute("UPDATE decision_head SET cleared = ?, cleared_at = ?", (number, at))

@@ -6,7 +6,7 @@ import pytest
 
 from support.decided import decision, entries, ids
 from support.decision_stores import DecisionStore
-from tenure.domain.decisions import Count, Facts, Wanted
+from tenure.domain.decisions import Amended, Count, Entry, Facts, Outcome, Wanted
 from tenure.domain.times import stored_at
 from tenure.store import room
 from tenure.store.decision_writer import Decisions
@@ -110,3 +110,40 @@ def test_a_clock_set_back_is_no_tampering(kept: DecisionStore, log: Decisions) -
     assert (digests.problem(first), digests.problem(second)) == ("", "")
     kept.foreign("DELETE FROM decisions WHERE number = 3")
     assert "9 accepted decisions" in digests.problem(first)
+
+
+def test_what_the_log_vouches_for_is_not_changed_by_an_answer_that_failed_late(
+    kept: DecisionStore, log: Decisions
+) -> None:
+    """An answer that fails, or comes, after its decision was counted corrects the counters and not the row: that would
+    be told as tampering. One that fails before changes the row, too.
+    """
+    first, second = Entry(decision(1)), Entry(decision(2))
+    log.record([first])
+    digests = kept.digests()
+    log.seal(digests.last_number())
+    span = digests.span(0, digests.last_number())
+    log.record([second])
+    late = Outcome("d000001", "a", "", 502, 9.0)
+    log.record([Amended(first, "unexpected", 500), Amended(second, "unexpected", 500), late])
+    assert digests.problem(span) == ""
+    assert [stored.decision.verdict for stored in log.page()] == ["refused", "accepted"]
+    assert log.counts("reason") == [Count("unexpected", 2, 1)]
+    assert {row["reason"]: row["withdrawn"] for row in log.totals()} == {"": 2, "unexpected": 0}
+
+
+def test_no_decision_is_refused_afterwards_where_retention_let_the_refused_go(
+    kept: DecisionStore, log: Decisions
+) -> None:
+    """An answer that fails when the refused around it are gone leaves the row: a refusal below retention's note would
+    be told as put there by somebody else.
+    """
+    entry = Entry(decision(1))
+    log.record([entry, *entries(decision(2, reason="expired"), decision(3))])
+    digests = kept.digests()
+    span = digests.span(0, 3)
+    kept.foreign("DELETE FROM decisions WHERE number = 2")
+    kept.foreign("INSERT INTO let_go VALUES ('refused', 2)")
+    log.record([Amended(entry, "unexpected", 500)])
+    assert digests.problem(span) == ""
+    assert ids(log, Wanted(verdict="accepted")) == [3, 1]
