@@ -48,7 +48,7 @@ class Tokens(Protocol):
 class Failures(Protocol):
     """Counts the failed API tokens of an address in the last minute, in all workers."""
 
-    def failures(self, address: str) -> int: ...
+    async def failures(self, address: str) -> int: ...
 
     def failed(self, address: str) -> None: ...
 
@@ -56,7 +56,7 @@ class Failures(Protocol):
 class Access:
     """Lets API tokens in by scope; 60 failures a minute and address, then 429.
 
-    Failures lie in the decision log's file, so that workers share them; those of one moment are written together, so a
+    Failures lie in the decision log's store, so that workers share them; those of one moment are written together, so a
     burst may pass the limit by as many as were under way at once.
     """
 
@@ -75,7 +75,7 @@ class Access:
         """The same for a token that came otherwise than in the header."""
         scopes = await self._scopes_of(token)
         if scopes is None:
-            return self._failed(call, decision)
+            return await self._failed(call, decision)
         if scope is not None and scope not in scopes:
             return _denied(403, f"This API token lacks the scope {scope}.", decision)
         return None
@@ -111,14 +111,14 @@ class Access:
     async def redeem(self, call: Call, code: str, scope: str, decision: str) -> str | Answer:
         """The token's name that a login code stands for, once; else the answer."""
         name = await self._tokens.tell(lambda tokens: tokens.redeem(code))
-        return name if name and await self.holds(name, scope) else self._failed(call, decision)
+        return name if name and await self.holds(name, scope) else await self._failed(call, decision)
 
     def unknown(self, call: Call, decision: str) -> Answer:
         """The 401 to who showed nothing at all."""
         return refusal(Reason.ACCESS_DENIED, decision, self._app_key, html_wanted=call.wants_html)
 
-    def _failed(self, call: Call, decision: str) -> Answer:
-        if self._failures.failures(call.peer) >= FAILURES:
+    async def _failed(self, call: Call, decision: str) -> Answer:
+        if await self._failures.failures(call.peer) >= FAILURES:
             sentence = "Too many failed API tokens from this address."
             return _denied(429, sentence, decision, (b"retry-after", b"60"))
         self._failures.failed(call.peer)

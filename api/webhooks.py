@@ -42,7 +42,7 @@ _HOP_BY_HOP = frozenset(
 class Deliveries(Protocol):
     """Which webhooks someone is passing on just now."""
 
-    def busy(self, client_key: str, identifier: str) -> bool: ...
+    async def busy(self, client_key: str, identifier: str) -> bool: ...
 
 
 class Upstream:
@@ -144,7 +144,7 @@ class Webhooks:
             )
             if found is not Claim.BUSY or time.monotonic() > ends:
                 return found
-            while self._deliveries.busy(*key) and time.monotonic() < ends:  # noqa: ASYNC110 (by another process)
+            while await self._deliveries.busy(*key) and time.monotonic() < ends:  # noqa: ASYNC110 (by another process)
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def _refuse(self, call: Call, passage: Passage, asked: Asked) -> Answer:

@@ -1,10 +1,11 @@
-"""Alarms in `decisions.db`: the items told, those still to be posted, and which tenants are watched.
+"""Alarms in the decision log's store: the items told, those still to be posted, and which tenants are watched.
 
 What a round found is written in one transaction with how far it looked, so that a restart neither repeats an alarm nor
 misses one. At most one is open for a tenant; at most 10,000 items are kept, the oldest go.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,22 @@ from pydantic import TypeAdapter
 
 from tenure.domain.alarms import Alarm, AlarmFilter, Passed, Watch
 from tenure.store.connection import connect, writing
-from tenure.store.tally import Execute
+from tenure.store.dialect import SQLITE, Dialect
+from tenure.store.tally import Execute, Summed
 
+Writing = Callable[[], AbstractContextManager[Execute]]
+
+RAISED = Summed("alarm_totals", ("kind",), ("raised",))
 KEPT = 10_000
 _SELECT = "SELECT number, item FROM alarms"
 _ALARM = TypeAdapter(Alarm)
 _WATCHES = TypeAdapter(tuple[Watch, ...])
 _PASSED = (
     "SELECT number, read_position FROM decisions WHERE client_key = ? AND client_key <> '' AND verdict = 'accepted'"
+)
+_LOOKED = (
+    "INSERT INTO alarm_watch VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+    "SET number = excluded.number, position = excluded.position, watches = excluded.watches"
 )
 _PROOFS = "kind IN ('enabled', 'disabled', 'webhook', 'forward-auth')"
 _CALLS = "kind NOT IN ('sign', 'audit')"
@@ -88,13 +97,11 @@ class AlarmReads:
 class AlarmBook(AlarmReads):
     """The writing end, on a connection of its own; one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = connect(path, synchronous="NORMAL")
-        super().__init__(self._database.conn.execute)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._database.close()
+    def __init__(self, execute: Execute, dialect: Dialect, writing: Writing, close: Callable[[], None]) -> None:
+        super().__init__(execute)
+        self._dialect = dialect
+        self._writing = writing
+        self.close = close
 
     def looked(self) -> Looked | None:
         """Where the last round ended; None before the first."""
@@ -117,30 +124,26 @@ class AlarmBook(AlarmReads):
         """Keeps the round: how far it looked, the items raised and ended, `due` the Unix time from which they are to
         be posted (None: not at all). The items, numbered.
         """
-        with writing(self._database):
-            told = [self._tell(item, due) for item in items]
+        with self._writing() as execute:
+            told = [self._tell(execute, item, due) for item in items]
             watches = _WATCHES.dump_json(looked.watches).decode()
-            self._execute(
-                "INSERT OR REPLACE INTO alarm_watch VALUES (1, ?, ?, ?)", (looked.number, looked.position, watches)
-            )
+            execute(_LOOKED, (looked.number, looked.position, watches))
             if told:
-                self._execute("DELETE FROM alarms WHERE open = 0 AND number <= ?", (told[-1].number - KEPT,))
+                execute("DELETE FROM alarms WHERE open = 0 AND number <= ?", (told[-1].number - KEPT,))
         return told
 
-    def _tell(self, item: Open, due: float | None) -> Alarm:
+    def _tell(self, execute: Execute, item: Open, due: float | None) -> Alarm:
         alarm, raised = item.alarm, item.alarm.state == "raised"
         if raised:
-            self._execute(
-                "INSERT INTO alarm_totals VALUES (?, 1) ON CONFLICT DO UPDATE SET raised = raised + 1", (alarm.kind,)
-            )
+            execute(RAISED.adding("VALUES (?, 1)"), (alarm.kind,))
         else:
-            self._execute("UPDATE alarms SET open = 0 WHERE alarm = ?", (alarm.alarm,))
-        written = self._execute(
-            "INSERT INTO alarms (alarm, state, kind, at, client_key, item, began, open, due, attempts) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-            (alarm.alarm, alarm.state, alarm.kind, alarm.at, alarm.client_key, _text(alarm), item.began, raised, due),
-        )
-        return replace(alarm, number=int(written.lastrowid))
+            execute("UPDATE alarms SET open = 0 WHERE alarm = ?", (alarm.alarm,))
+        fields = (alarm.alarm, alarm.state, alarm.kind, alarm.at, alarm.client_key, _text(alarm))
+        [(number,)] = execute(
+            f"INSERT INTO alarms VALUES ({self._dialect.numbering}, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING number",
+            (*fields, item.began, int(raised), due),
+        ).fetchall()
+        return replace(alarm, number=int(number))
 
     def unposted(self, now: float, limit: int) -> list[Unposted]:
         """Items whose time to be posted has come, the longest due first."""
@@ -153,6 +156,19 @@ class AlarmBook(AlarmReads):
     def posted(self, number: int, again: float | None) -> None:
         """Notes an attempt; `again` is when the next is due, None if there is none."""
         self._execute("UPDATE alarms SET attempts = attempts + 1, due = ? WHERE number = ?", (again, number))
+
+
+def sqlite_book(path: Path) -> AlarmBook:
+    """The writing end in a `decisions.db`."""
+    database = connect(path, synchronous="NORMAL")
+    execute = database.conn.execute
+
+    @contextmanager
+    def transaction() -> Iterator[Execute]:
+        with writing(database):
+            yield execute
+
+    return AlarmBook(execute, SQLITE, transaction, database.close)
 
 
 def _page_sql(chosen: AlarmFilter) -> tuple[str, list[Any]]:

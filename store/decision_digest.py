@@ -9,12 +9,14 @@ still the one that was counted.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tenure.domain.times import stored_at
 from tenure.store.connection import connect
+from tenure.store.tally import Execute
 
 PERSONAL = ("account", "address", "user_agent")  # of the facts; the mark of the address is a column of its own
 PERSONAL_COLUMN = "address_mark"
@@ -46,19 +48,29 @@ class Span:
 
 
 class DecisionDigests:
-    """Reads one `decisions.db`. One thread at a time."""
+    """Reads one store's decisions, in the words that are the same for both databases. One thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = connect(path, synchronous="NORMAL", read_only=True)
-        self._execute = self._database.conn.execute
+    def __init__(self, execute: Execute, close: Callable[[], None]) -> None:
+        self._execute = execute
+        self.close = close
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._database.close()
+    # -- each database's own
 
     def columns(self) -> tuple[str, ...]:
         """The columns a decision has now, but for the one that forgetting empties."""
-        return tuple(row[1] for row in self._execute("PRAGMA table_info(decisions)") if row[1] != PERSONAL_COLUMN)
+        raise NotImplementedError
+
+    def _rows(self, after: int, until: int, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Of each decision of a span whether it was refused, its number and the columns, without what forgetting takes;
+        by number.
+        """
+        raise NotImplementedError
+
+    def _last_given(self) -> int:
+        """The last number that a decision was given, gone or not."""
+        raise NotImplementedError
+
+    # -- shared
 
     def last_number(self) -> int:
         """The number of the newest decision; 0 if there is none."""
@@ -81,14 +93,7 @@ class DecisionDigests:
             raise ValueError("the decisions lack columns they were counted with")
         digests = {False: hashlib.sha256(), True: hashlib.sha256()}
         counts, firsts = {False: 0, True: 0}, {False: 0, True: 0}
-        # what is no JSON was put there by somebody else: it is digested as it is, and differs
-        facts = f"CASE WHEN json_valid(facts) THEN {BARE_FACTS} ELSE facts END"
-        rows = self._execute(
-            f"SELECT verdict = 'refused', number, {', '.join(facts if name == 'facts' else name for name in names)} "
-            "FROM decisions WHERE number > ? AND number <= ? ORDER BY number",
-            (after, until),
-        )
-        for refused, number, *columns_ in rows:
+        for refused, number, *columns_ in self._rows(after, until, names):
             firsts[bool(refused)] = firsts[bool(refused)] or number
             raws = [str(piece).encode() for piece in columns_]
             digests[bool(refused)].update(b"".join(b"%d:%b," % (len(raw), raw) for raw in raws))
@@ -125,12 +130,34 @@ class DecisionDigests:
 
     def _let_go(self, verdict: str, first: int) -> bool:
         until, oldest = self._execute(
-            "SELECT (SELECT until FROM let_go WHERE verdict = ?1), "
-            "(SELECT min(number) FROM decisions WHERE verdict = ?1)",
-            (verdict,),
+            "SELECT (SELECT until FROM let_go WHERE verdict = ?), "
+            "(SELECT min(number) FROM decisions WHERE verdict = ?)",
+            (verdict, verdict),
         ).fetchone()
         # retention leaves none behind: a note past one that is still there was written by somebody else
         return until is not None and first <= until <= self._last_given() and (oldest is None or oldest > until)
+
+
+class SqliteDigests(DecisionDigests):
+    """Reads one `decisions.db`."""
+
+    def __init__(self, path: Path) -> None:
+        database = connect(path, synchronous="NORMAL", read_only=True)
+        super().__init__(database.conn.execute, database.close)
+
+    def columns(self) -> tuple[str, ...]:
+        """`DecisionDigests.columns`."""
+        return tuple(row[1] for row in self._execute("PRAGMA table_info(decisions)") if row[1] != PERSONAL_COLUMN)
+
+    def _rows(self, after: int, until: int, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        # what is no JSON was put there by somebody else: it is digested as it is, and differs
+        facts = f"CASE WHEN json_valid(facts) THEN {BARE_FACTS} ELSE facts END"
+        rows: Iterator[tuple[Any, ...]] = self._execute(
+            f"SELECT verdict = 'refused', number, {', '.join(facts if name == 'facts' else name for name in columns)} "
+            "FROM decisions WHERE number > ? AND number <= ? ORDER BY number",
+            (after, until),
+        )
+        return rows
 
     def _last_given(self) -> int:
         row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'decisions'").fetchone()

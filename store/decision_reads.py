@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from tenure.domain.decisions import Count, Decision, Facts, Stored, Wanted
 from tenure.store.alarms import AlarmReads
+from tenure.store.dialect import SQLITE, Dialect
 from tenure.store.measures import DecisionMeasures
 from tenure.store.tally import Execute
 
@@ -38,18 +39,21 @@ FAILED_TOKENS_S = 60.0
 LOOKED_AT = 20_000
 EDGE = 10_000
 EVERY = (0, (1 << 63) - 1)
-SQL_SINCE = f"SELECT min(number) FROM (SELECT number FROM decisions WHERE at >= ? ORDER BY at LIMIT {EDGE})"
-SQL_UNTIL = f"SELECT max(number) FROM (SELECT number FROM decisions WHERE at <= ? ORDER BY at DESC LIMIT {EDGE})"
+_NEAR = f"FROM (SELECT number FROM decisions WHERE at {{}} LIMIT {EDGE}) AS near"
+SQL_SINCE = f"SELECT min(number) {_NEAR.format('>= ? ORDER BY at')}"
+SQL_UNTIL = f"SELECT max(number) {_NEAR.format('<= ? ORDER BY at DESC')}"
+# a sum of PostgreSQL's is no whole number by itself
+_SUMS = "CAST(sum(counted) AS BIGINT), CAST(sum(kept) AS BIGINT)"
 
 
 def conditions(wanted: Wanted) -> tuple[str, list[Any]]:
     """The WHERE of a question; terms without a parameter are there for the partial indexes."""
-    terms, parameters = ["1"], []
+    terms, parameters = ["true"], []
     refused = wanted.verdict == "refused" or bool(wanted.reason)
     if refused:
         terms.append("verdict = 'refused'")
         if wanted.verdict == "accepted":
-            terms.append("0")
+            terms.append("false")
     elif wanted.verdict is not None:
         terms.append("verdict = ?")
         parameters.append(wanted.verdict)
@@ -93,9 +97,9 @@ def _is_walked(wanted: Wanted) -> bool:
 class DecisionReads:
     """Questions to the decision log on one connection; one thread at a time."""
 
-    def __init__(self, execute: Execute) -> None:
+    def __init__(self, execute: Execute, dialect: Dialect = SQLITE) -> None:
         self._execute = execute
-        self._measures = DecisionMeasures(execute)
+        self._measures = DecisionMeasures(execute, dialect)
         self._alarms = AlarmReads(execute)
 
     @property
@@ -186,8 +190,7 @@ class DecisionReads:
         order = "1" if by == "hour" else "2 DESC, 1"
         table = "counts" if by == "tenant" or wanted.client_key is not None else "hours"
         rows = self._execute(
-            f"SELECT {name}, sum(counted), sum(kept) FROM {table} WHERE {where} GROUP BY 1 HAVING sum(counted) > 0 "
-            f"ORDER BY {order}",
+            f"SELECT {name}, {_SUMS} FROM {table} WHERE {where} GROUP BY 1 HAVING sum(counted) > 0 ORDER BY {order}",
             parameters,
         )
         return [Count(*row) for row in rows]
@@ -197,7 +200,7 @@ class DecisionReads:
         wanted = wanted or Wanted()
         where, parameters = _count_conditions(wanted)
         table = "counts" if wanted.client_key is not None else "hours"
-        row = self._execute(f"SELECT sum(counted), sum(kept) FROM {table} WHERE {where}", parameters).fetchone()
+        row = self._execute(f"SELECT {_SUMS} FROM {table} WHERE {where}", parameters).fetchone()
         return Count("", row[0] or 0, row[1] or 0)
 
     def totals(self) -> list[dict[str, Any]]:
@@ -211,10 +214,8 @@ class DecisionReads:
         return [(status, answers) for status, answers in self._execute("SELECT * FROM upstream ORDER BY status")]
 
     def size(self) -> tuple[int, int]:
-        """Bytes in use in the file, and those of the file itself."""
-        pages, free, size = (self._execute(f"PRAGMA {name}").fetchone()[0]
-                             for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
-        return (pages - free) * size, pages * size
+        """Bytes in use, and those that they take up."""
+        raise NotImplementedError
 
     def oldest(self) -> str:
         """The time of the oldest decision kept; empty if there is none."""
@@ -254,7 +255,7 @@ def _count_conditions(wanted: Wanted) -> tuple[str, list[Any]]:
     uncounted = ("claimed_client_key", "path", "identifier", "address_mark", "kid")
     if any(getattr(wanted, name) is not None for name in uncounted):
         raise ValueError(f"decisions are not counted by {', '.join(uncounted)}")
-    terms, parameters = ["1"], []
+    terms, parameters = ["true"], []
     for term, value in (
         ("client_key = ?", wanted.client_key),
         ("verdict = ?", wanted.verdict),

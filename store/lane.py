@@ -69,6 +69,11 @@ class Lane(Generic[T, R]):
         begins = (took - elapsed if began else 0.0) + before * took
         return begins + took > within or (yields and before > 0 and begins > YIELDING_S)
 
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether the transaction under way takes longer than that already."""
+        began = self._began
+        return bool(began) and time.monotonic() - began > seconds
+
     def _queue(self, item: T, within: float | None) -> asyncio.Future[R]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import structlog
 
+from tenure.decision_stores import alarm_book_of, decision_reads_of
 from tenure.domain.alarms import (
     FORGOTTEN_S,
     SETTLED_S,
@@ -35,8 +36,7 @@ from tenure.projections.archive import Archive
 from tenure.projections.diagnosis import diagnose
 from tenure.projections.security_context import current
 from tenure.settings import Settings
-from tenure.store.alarms import AlarmBook, Looked, Open
-from tenure.store.decisions import SqliteDecisions
+from tenure.store.alarms import Looked, Open
 from tenure.stores import log_of
 
 READ_AT_ONCE = 5000
@@ -58,9 +58,9 @@ class Alarms:
         self._posts = settings.alarm_url is not None
         self._clock = clock
         self._log = log_of(settings)
-        self._decisions = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        self._decisions = decision_reads_of(settings)
         self._archive = Archive(self._log, self._decisions, settings.app_key)
-        self._book = AlarmBook(settings.beside("decisions"))
+        self._book = alarm_book_of(settings)
 
     def close(self) -> None:
         """Closes the connections."""

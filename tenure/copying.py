@@ -4,7 +4,7 @@ It may be run while the source is served, and again: each run goes on where the 
 the source is not served any more: then the source notes that it was copied (`operator.copied`), that event is copied,
 too, and with the source held both heads and the keys are compared. Until then the target bears a mark: nothing is
 served from it and no command writes to it. A target that holds anything which the source does not is refused: it is
-another log, or it went on by itself.
+another log, or it went on by itself. Of the decisions only the webhooks taken come along (`store.decision_copying`).
 """
 
 import time
@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-
-from pydantic import PrivateAttr
 
 from tenure import operators
+from tenure.counting import spans
+from tenure.decision_stores import decision_side_of
 from tenure.domain.events import OPERATOR
 from tenure.domain.ports import Append
-from tenure.keydesk import are_there, keys_of
+from tenure.keydesk import keys_are_there, keys_of
 from tenure.lease import lease_of
 from tenure.projections.security_context import apply_all
-from tenure.settings import KeySettings, StoreSettings
+from tenure.settings import KeySettings
 from tenure.store.copying import (
     INSTALL_KEYS,
     SPENT_TOKENS,
@@ -33,6 +32,7 @@ from tenure.store.copying import (
     copy_events,
     copy_table,
 )
+from tenure.store.decision_copying import copy_deliveries, go_on_behind
 from tenure.store.key_copying import UnfitKeysError, check_copyable, copy_keys, holds_keys, other_keys
 from tenure.store.key_database import KeyDatabase
 from tenure.store.keyring import KeyRing
@@ -88,12 +88,24 @@ def _keys(source: Store, target: Store, say: Say) -> int:
     return copy_keys(source.keys, target.keys, say) if source.keys and target.keys else 0
 
 
+def _deliveries(source: Store, target: Store, say: Say) -> int:
+    with (
+        decision_side_of(source.settings, source.log) as ours,
+        decision_side_of(target.settings, target.log, make=True) as theirs,
+    ):
+        assert theirs is not None  # noqa: S101 (it was made)
+        given = max((span.until for span in spans(source.log)), default=0)
+        go_on_behind(theirs, max(given, ours.last() if ours is not None else 0))
+        return copy_deliveries(ours, theirs, say) if ours is not None else 0
+
+
 # What is copied, in this order: name, and how. Whatever else a store comes to hold is added here.
 PARTS: Sequence[tuple[str, Callable[[Store, Store, Say], int]]] = (
     ("events", _events),
     ("spent_tokens", partial(_table, SPENT_TOKENS)),
     ("install_keys", partial(_table, INSTALL_KEYS)),
     ("keys", _keys),
+    ("webhooks_taken", _deliveries),
 )
 
 
@@ -107,7 +119,7 @@ def copy(source: KeySettings, target: KeySettings, names: tuple[str, str], say: 
         position, digest = there.log.head()
     return Copied(
         position, digest, written, time.monotonic() - began, verify_live(source, None, None),
-        verify_live(_Moved.of(target, source), None, None),
+        verify_live(target, None, None),
     )  # fmt: skip
 
 
@@ -117,7 +129,7 @@ def _opened(source: KeySettings, target: KeySettings, names: tuple[str, str]) ->
         with _named(names[0]):
             here = log_of(source, read_only=False)
             stack.callback(here.close)
-            ours = keys_of(source) if are_there(source) else None
+            ours = keys_of(source) if keys_are_there(source) else None
             if ours is not None:
                 stack.callback(ours.close)
         with _named(names[1]):
@@ -210,20 +222,3 @@ def _others(source: Store) -> bool:
         "AND pid NOT IN (?, ?)"
     )
     return bool(source.log.connection.execute(sql, own).fetchone()[0])
-
-
-class _Moved(KeySettings):
-    """A target as it is served: with the decisions that lie beside the source."""
-
-    _files: StoreSettings = PrivateAttr()
-
-    @classmethod
-    def of(cls, target: KeySettings, source: StoreSettings) -> "_Moved":
-        """The target's settings, with the source's decisions."""
-        made = cls.model_construct(**target.model_dump())
-        made._files = source
-        return made
-
-    def beside(self, name: str) -> Path:
-        """A file of the store."""
-        return self._files.beside(name) if name == "decisions" else super().beside(name)

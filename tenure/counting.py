@@ -1,5 +1,6 @@
 """What the log says of the decisions: `operator.decisions` events, each with count and digest of a span of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,13 @@ class Counted:
 
     span: Span
     at: float
+
+
+def spans(events: EventLog) -> Iterator[Span]:
+    """Every span that was counted."""
+    for event in events.read(client_key=OPERATORS, kind=OPERATOR + DECISIONS):
+        if isinstance(event.data, Operated):
+            yield span_of(event.data.particulars)
 
 
 def last_count(events: EventLog) -> Counted | None:

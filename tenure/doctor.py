@@ -19,16 +19,16 @@ from urllib.parse import urlsplit
 import httpx
 import pysqlite3
 
+from tenure.decision_stores import decision_reads_of, decisions_are_there
 from tenure.domain.refusals import REASONS, Reason
 from tenure.forgetting import unkeyed
-from tenure.keydesk import are_there, reading
+from tenure.keydesk import keys_are_there, reading
 from tenure.projections import tenants
 from tenure.settings import KeySettings, Settings, SettingsError, StoreSettings
 from tenure.store.connection import SOUND_SQLITE, UntrustedStoreError, check_permissions, refuse_other
-from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import KeyRing
 from tenure.stores import database_errors, log_of, missing_standbys, schema_problems, sentence_of
-from tenure.trust import limits, widened
+from tenure.trust import widened
 
 LITTLE_SPACE = 1 << 30
 NO_SPACE = 100 << 20
@@ -110,9 +110,9 @@ def check_settings(installation: Installation) -> Iterator[Finding]:
 def check_files(installation: Installation) -> Iterator[Finding]:
     """Nobody else may read or write the store and the master key."""
     store = installation.store
+    if store.on_postgres:
+        return
     found = False
-    for sentence in limits(store):
-        yield Finding("place", Level.WARN, sentence, "Run all processes of the service here: docs/how-to/postgresql.md")
     for path in store.files():
         found |= path.exists()
         try:
@@ -148,7 +148,7 @@ def check_master_key(installation: Installation) -> Iterator[Finding]:
         yield Finding("master key", Level.BAD, str(error), "Until then serve does not start.")
         return
     place = installation.store.keys
-    if not are_there(installation.store):
+    if not keys_are_there(installation.store):
         if _newest(installation.store) is not None:
             yield Finding(
                 "master key",
@@ -349,10 +349,9 @@ SYMPTOMS: dict[Reason, str] = {
 
 def check_refusals(installation: Installation) -> Iterator[Finding]:
     """What the recent refusals say about settings, clock and proxy."""
-    path = installation.store.beside("decisions")
-    if not path.is_file():
+    if not decisions_are_there(installation.store):
         return
-    with closing(SqliteDecisions(path, read_only=True)) as decisions:
+    with closing(decision_reads_of(installation.store)) as decisions:
         recent = decisions.read(limit=RECENT)
     reasons = Counter(str(row["reason"]) for row in recent if row["reason"])
     told = {reason: reasons[reason] for reason in SYMPTOMS if reasons[reason] > _tolerated(reason, len(recent))}

@@ -11,24 +11,28 @@ Only an uninstalled tenant is due, and only an uninstalled one is erased by hand
 deletion of a site sends no event, so a tenant that is long gone may still stand as installed.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import structlog
 
+from tenure.decision_stores import decisions_are_there, decisions_of
 from tenure.domain.events import Draft, Erased, EventType
 from tenure.domain.ports import Append, Appended
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
-from tenure.domain.times import stored
+from tenure.domain.times import stored, stored_at
 from tenure.projections import tenants
 from tenure.projections.security_context import current
-from tenure.store.decisions import SqliteDecisions
+from tenure.settings import StoreSettings
+from tenure.store.decision_writer import Decisions
 from tenure.store.keyring import Erasure, KeyRing
 from tenure.store.vault import key_id_of
 from tenure.stores import Log
+
+SETTLED_S = 60.0
 
 
 class StillInstalledError(Exception):
@@ -117,22 +121,35 @@ def reapply(log: Log, ring: KeyRing, after: int = 0) -> tuple[list[Forgotten], i
     return found, last
 
 
-def clear(decisions: SqliteDecisions, ring: KeyRing, after: int = 0) -> bool:
+def clear(decisions: Decisions, ring: KeyRing, after: int | None = None) -> bool:
     """Takes what is personal out of the decisions that erased tenants (marked from number `after` on) had until then;
-    False if it is done but not every byte of it is overwritten yet.
+    False if it is done but not every byte of it is overwritten yet. `after` None: from where the decisions note that
+    this was done, which is then noted anew.
     """
+    marks = list(ring.erasures(_cleared(decisions, ring) if after is None else after))
     oldest = decisions.oldest()
-    marks = [mark for mark in ring.erasures(after) if oldest and mark.erased_at >= oldest]
-    for mark in marks:
+    touched = [mark for mark in marks if oldest and mark.erased_at >= oldest]
+    for mark in touched:
         decisions.forget(mark.client_key, mark.erased_at)
-    return not marks or decisions.clean()
+    # of one marked just now a decision may be under way still
+    settled = [mark for mark in marks if mark.erased_at < stored_at(time.time() - SETTLED_S)]
+    if after is None and settled:
+        decisions.note_cleared(settled[-1].number, settled[-1].erased_at)
+    return not touched or decisions.clean()
 
 
-def clear_now(path: Path, client_keys: Sequence[str]) -> bool:
+def _cleared(decisions: Decisions, ring: KeyRing) -> int:
+    number, at = decisions.cleared()
+    mark = next(iter(ring.erasures(number - 1)), None) if number else None
+    # keys put back from a backup may have given the number to another
+    return number if mark is not None and (mark.number, mark.erased_at) == (number, at) else 0
+
+
+def clear_now(settings: StoreSettings, client_keys: Sequence[str]) -> bool:
     """As `clear`, of tenants erased this moment: all their decisions, whatever time they bear."""
-    if not client_keys or not path.exists():
+    if not client_keys or not decisions_are_there(settings):
         return True
-    decisions = SqliteDecisions(path)
+    decisions = decisions_of(settings)
     try:
         for client_key in client_keys:
             decisions.forget(client_key)

@@ -12,6 +12,7 @@ from tenure.api.audit import Audit
 from tenure.api.head import RefusedHeadError
 from tenure.api.install_keys import InstallKeys
 from tenure.api.webhooks import Upstream
+from tenure.decision_stores import decision_desk_of, decision_reads_of, sweeper_of
 from tenure.domain.decisions import FailedToken
 from tenure.domain.refusals import OursError, Reason
 from tenure.domain.tenant import Tenant
@@ -21,12 +22,11 @@ from tenure.projections import tenants
 from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import DecisionLane, SqliteDecisions
 from tenure.store.install_keys import VouchedKeys
-from tenure.store.keeper import Keeper, Retention
 from tenure.store.lane import Lane
 from tenure.store.pace import Pace
 from tenure.store.signed_head import HeadRefusedError, Heads, HeadSigner, SignedHead, does_not_extend
+from tenure.store.sweeper import Retention
 from tenure.store.vault import KEPT_S
 from tenure.store.veil import Veil
 from tenure.stores import Log, database_errors, events_of, log_of, missing_standbys
@@ -55,7 +55,6 @@ class House:
         self._app_key = settings.app_key
         self._store = settings
         self.vault = self.keys.vault
-        self.reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
         self.install_keys = InstallKeys(
             settings.install_keys_url, VouchedKeys(self.events.key_store, self.vault, settings.app_key)
         )
@@ -65,26 +64,26 @@ class House:
             Veil(vault, settings.app_key, account_ids=settings.store_account_ids)
             for vault in (self.keys.veiling, self.vault)
         )
-        self.decisions = DecisionLane(settings.beside("decisions"), veil, pace, self.marks)
+        self.decisions = decision_desk_of(settings, veil, self.marks, pace)
         watched = log_of(settings)
         self._watch, self._doubted = ClockWatch(watched), False
         self._shown_watch: ClockWatch | None = None
-        self.keeper = Keeper(settings.beside("decisions"), retention(settings), _nearly_full, self._believed, pace)
+        self.keeper = sweeper_of(settings, retention(settings), _nearly_full, self._believed, pace)
         signer = HeadSigner(keys_of(settings), settings.master(), settings.app_key)
         signed = log_of(settings)
         self._heads: Lane[None, str | HeadRefusedError] = Lane(_head_signer(signer, signed), name="head")
         self._housekeeping = Housekeeping(settings)
         self._refreshing: asyncio.Task[None] | None = None
         self.audit_log = log_of(settings)
-        self.audit_reads = SqliteDecisions(settings.beside("decisions"), read_only=True)
-        self._readers = (self.reads, self.audit_log, self.audit_reads, self.events)
+        self.audit_reads = decision_reads_of(settings)
+        self._readers = (self.audit_log, self.audit_reads, self.events)
         self.audit: Audit | None = None
         self.check_dummy: Callable[[], None] = lambda: None
         self._writers = (signer, signed, watched)
 
-    def failures(self, address: str) -> int:
+    async def failures(self, address: str) -> int:
         """`signing.Failures`."""
-        return self.reads.failures(self.marks.mark(address))
+        return await self.decisions.failures(self.marks.mark(address))
 
     def failed(self, address: str) -> None:
         """`signing.Failures`."""

@@ -24,13 +24,13 @@ import structlog
 from tenure import operators
 from tenure.alarms import Alarms
 from tenure.counting import DECISIONS, last_count
+from tenure.decision_stores import alarm_book_of, decisions_of, digests_of
 from tenure.forgetting import clear, due, due_before, forget, overwrite, reapply
 from tenure.keydesk import keys_of
 from tenure.lease import lease_of
 from tenure.projections.clock import ClockWatch
 from tenure.settings import Settings, holds_head
-from tenure.store.decision_digest import DecisionDigests
-from tenure.store.decisions import SqliteDecisions
+from tenure.store.alarms import AlarmBook
 from tenure.store.files import replace
 from tenure.store.keyring import KeyRing
 from tenure.store.signed_head import HeadRefusedError, HeadSigner
@@ -72,12 +72,12 @@ class Housekeeping:
         self._watch = ClockWatch(self._log, clock, steady)
         keys = keys_of(settings)
         self._ring, self._signer = KeyRing(keys), HeadSigner(keys, settings.master(), settings.app_key)
-        self._digests = DecisionDigests(settings.beside("decisions"))
+        self._digests = digests_of(settings)
         self._alarms = Alarms(settings, clock)
         self._poster: Poster | None = None
         if settings.alarm_url is not None:
-            self._poster = _poster(settings.beside("decisions"), settings.alarm_url, self._holding.is_set)
-        self._decisions = SqliteDecisions(settings.beside("decisions"))
+            self._poster = _poster(alarm_book_of(settings), settings.alarm_url, self._holding.is_set)
+        self._decisions = decisions_of(settings)
         self._last_mark = 0
         self._cleared, _ = self._ring.generation()
         self._last_number: int | None = None
@@ -174,6 +174,8 @@ class Housekeeping:
         until = min(self._digests.settled(now, SETTLED_S), number if seen is None else seen)
         if until <= after:
             return
+        # what is counted is changed no more
+        self._decisions.seal(until)
         span = self._digests.span(after, until)
         if span.count:
             operators.note(self._log, self._settings.app_key, DECISIONS, **asdict(span))
@@ -223,7 +225,7 @@ def write_head(path: Path, note: str) -> None:
     replace(path, note.encode())
 
 
-def _poster(path: Path, url: str, holds: Callable[[], bool]) -> "Poster":
+def _poster(book: AlarmBook, url: str, holds: Callable[[], bool]) -> "Poster":
     from tenure.posting import Poster  # noqa: PLC0415 (it brings a client that only this setting needs)
 
-    return Poster(path, url, holds)
+    return Poster(book, url, holds)

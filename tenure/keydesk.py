@@ -66,7 +66,7 @@ def keys_of(settings: StoreSettings, *, read_only: bool = False) -> KeyDatabase:
     return tables
 
 
-def are_there(settings: StoreSettings) -> bool:
+def keys_are_there(settings: StoreSettings) -> bool:
     """Whether there are keys, though it may be none yet: a file, or tables."""
     if not settings.on_postgres:
         return settings.beside("keys").exists()

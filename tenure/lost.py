@@ -6,7 +6,7 @@ another matter: it serves those it knows, its head is not signed, and `/readyz` 
 
 from contextlib import closing
 
-from tenure.keydesk import are_there, keys_of
+from tenure.keydesk import keys_are_there, keys_of
 from tenure.settings import StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
@@ -16,7 +16,7 @@ from tenure.stores import is_there, log_of
 
 def check_nothing_was_lost(settings: StoreSettings) -> None:
     """Refuses an empty log, or none, beside keys of tenants or a signed head; UntrustedStoreError says what to do."""
-    if not are_there(settings) or _position(settings):
+    if not keys_are_there(settings) or _position(settings):
         return
     with closing(keys_of(settings)) as database:
         tenants, last = KeyRing(database).tenants(), last_signed(database)

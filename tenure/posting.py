@@ -2,7 +2,7 @@
 
 One item at a time, in JSON, as documented in docs/how-to/alarms.md. Five seconds each, no redirect is followed, of the
 answer only the status is read. Anything but a 2xx is tried again after 5 s, 10 s, 20 s … up to an hour, 12 times in
-all; which items are due is kept in `decisions.db`, so a restart forgets none. An item may come twice (its answer was
+all; which items are due is kept with the decisions, so a restart forgets none. An item may come twice (its answer was
 lost): `alarm` and `state` say which it is.
 """
 
@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import httpx
 import orjson
@@ -37,8 +36,10 @@ def body_of(alarm: Alarm) -> bytes:
 class Poster:
     """Posts what is due while `holds` says that this worker does."""
 
-    def __init__(self, path: Path, url: str, holds: Callable[[], bool], clock: Callable[[], float] = time.time) -> None:
-        self._book = AlarmBook(path)
+    def __init__(
+        self, book: AlarmBook, url: str, holds: Callable[[], bool], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._book = book
         self._url = url
         self._holds = holds
         self._clock = clock

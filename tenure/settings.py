@@ -76,9 +76,8 @@ class StoreSettings(BaseSettings):
         return Path("events.db") if self.on_postgres else Path(self.database_url.removeprefix("sqlite:///"))
 
     def files(self) -> tuple[Path, ...]:
-        """The store's files: those of the log and of the keys, unless a database has them, and of the decisions."""
-        own = () if self.on_postgres else (self.log_path, self.beside("keys"))
-        return (*own, self.beside("decisions"))
+        """The store's files: those of the log, of the keys and of the decisions, unless a database has all of them."""
+        return () if self.on_postgres else (self.log_path, self.beside("keys"), self.beside("decisions"))
 
     @property
     def keys(self) -> str:

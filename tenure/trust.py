@@ -6,17 +6,7 @@
 from urllib.parse import urlsplit
 
 from tenure.api.payloads import is_loopback
-from tenure.settings import PRODUCTION_KEY_HOSTS, PRODUCTION_SITES, Settings, StoreSettings
-
-
-def limits(settings: StoreSettings) -> list[str]:
-    """What does not work as one might think under these settings; a sentence each."""
-    if not settings.on_postgres:
-        return []
-    return [
-        "log and keys are in PostgreSQL, but decisions.db (decisions, webhooks taken) is a file in this working "
-        "directory: only processes that share it are one service"
-    ]
+from tenure.settings import PRODUCTION_KEY_HOSTS, PRODUCTION_SITES, Settings
 
 
 def widened(settings: Settings, internal_host: str = "127.0.0.1") -> list[str]:

@@ -14,15 +14,16 @@ import orjson
 from pysqlite3 import DatabaseError
 
 from tenure.counting import DECISIONS, span_of
+from tenure.decision_stores import decisions_are_there, digests_of, place_of
 from tenure.domain.chain import GENESIS, Walk, follow
 from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
 from tenure.domain.events import OPERATOR, OPERATORS, Event, Operated
-from tenure.keydesk import are_there, head_signed_last, reading
+from tenure.keydesk import head_signed_last, keys_are_there, reading
 from tenure.projections.fold import Folded
 from tenure.projections.fsck import differences
 from tenure.settings import KeySettings, SettingsError
 from tenure.store.connection import UntrustedStoreError, check_permissions
-from tenure.store.decision_digest import DecisionDigests, Span
+from tenure.store.decision_digest import Span
 from tenure.store.evidence import UnreadableError, exported_rows
 from tenure.store.folding import BrokenChainError
 from tenure.store.masters import MasterKey
@@ -233,15 +234,16 @@ def _besides(found: Findings, log: Log, settings: KeySettings) -> None:
     found.problems += differences(log.connection, _noting_spans(log.by_tenant(), spans), seen)
     if seen.events != found.walk.events:
         found.problems.append(f"the table holds {found.walk.events} events, its index {seen.events}")
-    _hold_decisions(found, [span_of(data.particulars) for data in spans], settings.beside("decisions"))
+    _hold_decisions(found, [span_of(data.particulars) for data in spans], settings)
 
 
-def _hold_decisions(found: Findings, counted: list[Span], decisions: Path) -> None:
-    if not counted or not decisions.exists():
-        if counted:
-            found.problems.append(f"{decisions} is not there, but the log has counted decisions")
+def _hold_decisions(found: Findings, counted: list[Span], settings: KeySettings) -> None:
+    if not counted:
         return
-    digests = DecisionDigests(decisions)
+    if not decisions_are_there(settings):
+        found.problems.append(f"{place_of(settings)} is not there, but the log has counted decisions")
+        return
+    digests = digests_of(settings)
     try:
         found.problems += list(filter(None, (digests.problem(span) for span in counted)))
     finally:
@@ -250,7 +252,7 @@ def _hold_decisions(found: Findings, counted: list[Span], decisions: Path) -> No
 
 def _say(found: Findings, log: Log, settings: KeySettings) -> None:
     master = _master(settings)
-    if master is None or not are_there(settings):
+    if master is None or not keys_are_there(settings):
         return
     try:
         with reading(settings) as database:

@@ -28,11 +28,12 @@ from tenure.api.metrics import Metrics
 from tenure.api.recorder import Recorder
 from tenure.api.signing import Access, Signing
 from tenure.api.webhooks import Webhooks
+from tenure.decision_stores import decisions_of, prepare_decisions
 from tenure.domain.callbacks import Callback
 from tenure.domain.check import Policy
 from tenure.forgetting import clear, destroy_again, overwrite, reapply, unkeyed
 from tenure.house import House, retention
-from tenure.keydesk import are_there, keys_of
+from tenure.keydesk import keys_are_there, keys_of
 from tenure.lost import check_nothing_was_lost
 from tenure.opening import open_vault, open_writer
 from tenure.operators import note
@@ -40,11 +41,10 @@ from tenure.projections import tenants
 from tenure.projections.archive import Archive
 from tenure.settings import Settings, SettingsError
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.keyring import KeyRing
 from tenure.store.veil import DECISIONS
 from tenure.stores import Log, log_of, prepare_log, within
-from tenure.trust import limits, widened
+from tenure.trust import widened
 
 log = structlog.get_logger()
 
@@ -57,11 +57,11 @@ def prepare(settings: Settings) -> None:
     """Makes or migrates the store and applies every mark of erasure; UntrustedStoreError if it cannot be trusted."""
     check_nothing_was_lost(settings)
     prepare_log(settings)
-    open_decisions(settings.beside("decisions"))
+    prepare_decisions(settings)
     _check_keys_are_there(settings)
     open_vault(settings, admit=True).close()
     log, ring = open_writer(settings), KeyRing(keys_of(settings))
-    decisions = SqliteDecisions(settings.beside("decisions"))
+    decisions = decisions_of(settings)
     try:
         unused.sweep(settings, log, ring)
         _reconcile(log, ring)
@@ -95,7 +95,7 @@ def _check_keys_are_there(settings: Settings) -> None:
 
 
 def _have_a_master(settings: Settings) -> bool:
-    if not are_there(settings):
+    if not keys_are_there(settings):
         return False
     with closing(keys_of(settings)) as database:
         return bool(KeyRing(database).masters())
@@ -153,7 +153,7 @@ def build(settings: Settings) -> App:
             caller=witness.caller,
         )
     )
-    webhooks = Webhooks(settings.app_key, gate, recorder, house.reads, house.upstream, settings.webhook_limit)
+    webhooks = Webhooks(settings.app_key, gate, recorder, house.decisions, house.upstream, settings.webhook_limit)
     return App(
         _public(settings, lifecycle, webhooks),
         _internal(settings, house, gate, recorder),
@@ -168,7 +168,7 @@ def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) 
     async def notices() -> list[str]:
         trusted = widened(settings, os.environ.get(INTERNAL_HOST, "127.0.0.1"))
         lacking = ballast.missing(settings)
-        return [*trusted, *limits(settings), *([lacking] if lacking else []), *await house.notices()]
+        return [*trusted, *([lacking] if lacking else []), *await house.notices()]
 
     async def condition() -> Condition:
         found, noticed = await asyncio.gather(house.problems(), notices())
@@ -185,7 +185,7 @@ def _internal(settings: Settings, house: House, gate: Gate, recorder: Recorder) 
         time.time,
     )
     metrics = Metrics(
-        access, recorder, house.reads, house.position, quota=retention(settings).quota, version=__version__,
+        access, recorder, house.decisions, house.position, quota=retention(settings).quota, version=__version__,
         settings=settings.digest(),
     )  # fmt: skip
     house.audit = audit = Audit(access, recorder, Archive(house.audit_log, house.audit_reads, settings.app_key))

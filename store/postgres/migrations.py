@@ -15,6 +15,7 @@ _LOCK = 7_310_577_285  # any number that nobody else takes in this database
 # functions with their owner's rights keep this path: what is not said is searched first, and a caller's temporary table
 # in the place of ours would be written with those rights
 _HERE_FIRST = "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)"
+_OURS = ("events", "keys", "decisions")
 _TABLE = "CREATE TABLE IF NOT EXISTS tenure_migrations (name TEXT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT now())"
 
 
@@ -24,8 +25,8 @@ def schema_of(name: str) -> str:
 
 
 def migrate(session: Session, projections: Sequence[tuple[str, str]] = ()) -> None:
-    """Applies what is missing of the log's schema, the keys' and the projections' (name, statements)."""
-    steps = {"events_1": schema_of("events"), "keys_1": schema_of("keys"), **dict(projections)}
+    """Applies what is missing of our own schemas and the projections' (name, statements)."""
+    steps = {f"{name}_1": schema_of(name) for name in _OURS} | dict(projections)
     done = _applied(session)
     unknown = sorted(done - steps.keys())
     if unknown:
@@ -52,6 +53,4 @@ def _applied(session: Session) -> set[str]:
 
 def schema_problems(session: Session, projections: Sequence[tuple[str, str]] = ()) -> list[str]:
     """What is not as the schemas make it, in words; `projections`: (name, statements)."""
-    return differences(
-        session.connection(), [schema_of("events"), schema_of("keys"), *(text for _, text in projections)]
-    )
+    return differences(session.connection(), [*map(schema_of, _OURS), *(text for _, text in projections)])

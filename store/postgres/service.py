@@ -22,6 +22,7 @@ from tenure.store.postgres.session import Session
 BOUND_S = 1.7
 T = TypeVar("T")
 R = TypeVar("R")
+Q = TypeVar("Q")
 
 ContextsOf = Callable[[Transaction, Sequence[tuple[str, str]]], Sequence[Tenant | None]]
 
@@ -69,6 +70,34 @@ class Bounded(Generic[T, R]):
         self._session.close()
 
 
+class Questions(Generic[Q]):
+    """Reads off the event loop: what is asked at the same time is asked one by one on one connection, of `whom`."""
+
+    def __init__(self, session: Session, whom: Q, name: str) -> None:
+        self._whom = whom
+        self._lane: Bounded[Callable[[Q], Any], Any] = Bounded(
+            session, lambda asked: [self._answered(question) for question in asked], name
+        )
+
+    async def ask(self, question: Callable[[Q], Any]) -> Any:
+        """The answer; what the question raises becomes OursError."""
+        answer = await self._lane.submit(question)
+        if isinstance(answer, Exception):
+            raise OursError(Reason.STORE_UNAVAILABLE, type(answer).__name__) from answer
+        return answer
+
+    def _answered(self, question: Callable[[Q], Any]) -> Any:
+        # one question that fails leaves the others of its batch alone
+        try:
+            return question(self._whom)
+        except Exception as error:
+            return error
+
+    def close(self) -> None:
+        """Ends the thread and its connection."""
+        self._lane.close()
+
+
 class PostgresEvents:
     """The log of one worker: `ports.Contexts`, `ports.SpentTokens`, `ports.AsyncLog`."""
 
@@ -80,9 +109,7 @@ class PostgresEvents:
             contexts, lambda asked: contexts_of(contexts, asked), "contexts"
         )
         self._appends: Bounded[Append, AppendResult] = Bounded(writer.session, writer.append, "log")
-        self._reads: Bounded[Callable[[PostgresLog], Any], Any] = Bounded(
-            reader.session, lambda asked: [_answered(question, reader) for question in asked], "reads"
-        )
+        self._reads = Questions(reader.session, reader, "reads")
 
     async def get(self, app_key: str, client_key: str) -> Tenant | None:
         """The tenant as of a commit after the call."""
@@ -103,10 +130,7 @@ class PostgresEvents:
 
     async def ask(self, question: Callable[[PostgresLog], Any]) -> Any:
         """Any other read, made on the reading thread; what it raises becomes OursError."""
-        answer = await self._reads.submit(question)
-        if isinstance(answer, Exception):
-            raise OursError(Reason.STORE_UNAVAILABLE, type(answer).__name__) from answer
-        return answer
+        return await self._reads.ask(question)
 
     def close(self) -> None:
         """Writes what is queued and closes the connections."""
@@ -134,11 +158,3 @@ class PostgresInstallKeys:
             "ON CONFLICT (host, kid) DO UPDATE SET pem = excluded.pem, fetched_at = excluded.fetched_at"
         )
         await self._store.ask(lambda log: bool(log.connection.execute(sql, (host, kid, pem, utc_now()))))
-
-
-def _answered(question: Callable[[PostgresLog], Any], log: PostgresLog) -> Any:
-    # one question that fails leaves the others of its batch alone
-    try:
-        return question(log)
-    except Exception as error:
-        return error

@@ -115,6 +115,10 @@ class Session:
         """A cursor on the statement's rows; parameters as `?` or `?1`. `ports.Transaction`."""
         return self.connection().execute(numbered(sql), parameters or None)
 
+    def statement(self, sql: str) -> None:
+        """Runs a statement without parameters that is not worth being prepared, or cannot be."""
+        self.connection().execute(sql.encode(), prepare=False)
+
     def hold(self) -> None:
         """From here on, until it is closed, the connection is not replaced if it is lost."""
         self._held = self.connection()

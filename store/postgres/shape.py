@@ -13,6 +13,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from tenure.store.connection import UntrustedStoreError
 
+SLICE = r"^decisions_(accepted|refused)_\d+$"
 _FUNCTION = re.compile(r"FUNCTION (\w+\(\))")  # in a temporary schema functions are found by its name only
 
 # of each table: its own nature, its columns, what is demanded of rows, indexes, triggers with what they run, rules
@@ -21,7 +22,7 @@ WITH ours AS (
     SELECT c.oid, c.relname, c.relkind, c.relrowsecurity FROM pg_class c
     WHERE c.relnamespace = $1::oid AND c.relname = ANY($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 )
-SELECT 'table', relname::text, concat_ws(' ', relkind, relrowsecurity) FROM ours
+SELECT 'table', relname::text, concat_ws(' ', relkind, relrowsecurity, pg_get_partkeydef(oid)) FROM ours
 UNION ALL SELECT 'column', relname || '.' || attname, concat_ws(' ', format_type(atttypid, atttypmod), collname,
     attnotnull, attidentity, pg_get_expr(adbin, adrelid))
     FROM ours JOIN pg_attribute ON attrelid = ours.oid LEFT JOIN pg_collation l ON l.oid = attcollation
@@ -38,7 +39,11 @@ UNION ALL SELECT 'trigger', relname || '.' || tgname, concat_ws(' ', tgtype, tge
 UNION ALL SELECT 'rule', relname || '.' || rulename, pg_get_ruledef(r.oid)
     FROM ours JOIN pg_rewrite r ON ev_class = ours.oid WHERE relkind = 'r'
 """
-_TABLES = "SELECT array_agg(relname::text) FROM pg_class WHERE relnamespace = $1::oid AND relkind IN ('r', 'p')"
+# slices come and go; what they are made after is compared
+_TABLES = (
+    "SELECT array_agg(relname::text) FROM pg_class WHERE relnamespace = $1::oid AND relkind IN ('r', 'p') "
+    f"AND relname !~ '{SLICE}'"
+)
 _HERE = "SELECT relnamespace FROM pg_class WHERE oid = to_regclass('log_head')"
 
 

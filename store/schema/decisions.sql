@@ -30,6 +30,13 @@ CREATE INDEX refused_identifier ON decisions (identifier) WHERE verdict = 'refus
 CREATE INDEX refused_kid ON decisions (kid) WHERE verdict = 'refused' AND kid <> '';
 CREATE INDEX refused_address ON decisions (address_mark) WHERE verdict = 'refused';
 
+-- up to which number the log vouches for the decisions: none of them is changed any more, but by forgetting
+CREATE TABLE decision_head (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    sealed INTEGER NOT NULL
+) STRICT;
+INSERT INTO decision_head VALUES (1, 0);
+
 -- how far retention has removed the decisions of a verdict: all up to a number
 CREATE TABLE let_go (
     verdict TEXT PRIMARY KEY,

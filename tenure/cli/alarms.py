@@ -8,11 +8,11 @@ import typer
 from tenure.cli.audit import Json
 from tenure.cli.follow import follow as follow_rows
 from tenure.cli.output import fail, guarded, moment, reading, settings_of, table
+from tenure.decision_stores import decision_reads_of
 from tenure.domain.alarms import AlarmFilter, AlarmKind
 from tenure.projections import tenants
 from tenure.projections.shown import alarm_fields
 from tenure.settings import StoreSettings
-from tenure.store.decisions import SqliteDecisions
 
 MOST = 1_000_000
 _SHOWN = ("at", "state", "kind", "client_key", "base_url", "cause", "says")
@@ -47,7 +47,7 @@ def alarms(
         until=moment(until) if until else None,
     )
     with guarded():
-        store = SqliteDecisions(settings_of(StoreSettings).beside("decisions"), read_only=True)
+        store = decision_reads_of(settings_of(StoreSettings))
         try:
             last = store.alarms.last_number()
             rows = [alarm_fields(one) for one in store.alarms.page(chosen, limit=MOST)]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tenure.cli.output import guarded, settings_of
+from tenure.decision_stores import decision_reads_of
 from tenure.projections.archive import Archive
 from tenure.settings import StoreSettings
-from tenure.store.decisions import SqliteDecisions
 from tenure.stores import log_of
 
 
@@ -16,7 +16,7 @@ def archive() -> Iterator[Archive]:
     with guarded():
         settings = settings_of(StoreSettings)
         log = log_of(settings)
-        decisions = SqliteDecisions(settings.beside("decisions"), read_only=True)
+        decisions = decision_reads_of(settings)
         try:
             yield Archive(log, decisions)
         finally:

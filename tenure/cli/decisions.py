@@ -8,11 +8,12 @@ import typer
 from tenure.cli.audit import Json, not_empty, one_tenant
 from tenure.cli.follow import follow as follow_rows
 from tenure.cli.output import fail, guarded, moment, reading, settings_of, table
+from tenure.decision_stores import decision_reads_of
 from tenure.domain.decisions import Stored, Wanted
 from tenure.domain.refusals import Reason
 from tenure.projections import shown
 from tenure.settings import StoreSettings
-from tenure.store.decisions import SqliteDecisions
+from tenure.store.decision_reads import DecisionReads
 
 _SHOWN = ("at", "kind", "verdict", "reason", "client_key", "path", "status", "decision")
 
@@ -71,7 +72,7 @@ def decisions(
         until=moment(until) if until is not None else None,
     )
     with guarded():
-        store = SqliteDecisions(settings_of(StoreSettings).beside("decisions"), read_only=True)
+        store = decision_reads_of(settings_of(StoreSettings))
         try:
             if by is not None:
                 _counted(store, wanted, by, as_json)
@@ -86,7 +87,7 @@ def _client_key(name: str) -> str:
         return one_tenant(log, name).client_key
 
 
-def _counted(store: SqliteDecisions, wanted: Wanted, by: Groups, as_json: bool) -> None:
+def _counted(store: DecisionReads, wanted: Wanted, by: Groups, as_json: bool) -> None:
     try:
         groups = store.counts(by.value, wanted)
     except ValueError as error:
@@ -96,7 +97,7 @@ def _counted(store: SqliteDecisions, wanted: Wanted, by: Groups, as_json: bool) 
     _say(store, wanted)
 
 
-def _listed(store: SqliteDecisions, wanted: Wanted, limit: int, follow: bool, as_json: bool) -> None:
+def _listed(store: DecisionReads, wanted: Wanted, limit: int, follow: bool, as_json: bool) -> None:
     number = store.last_number()
     found = list(reversed(store.page(wanted, limit=limit)))
     table([decision_fields(stored) for stored in found], _SHOWN, as_json)
@@ -110,7 +111,7 @@ def _listed(store: SqliteDecisions, wanted: Wanted, limit: int, follow: bool, as
         )  # fmt: skip
 
 
-def _say(store: SqliteDecisions, wanted: Wanted) -> None:
+def _say(store: DecisionReads, wanted: Wanted) -> None:
     """On standard error, so that a list stays a list: a sample is never shown without what it is a sample of."""
     total = store.total(wanted)
     hours = ", by whole hours" if wanted.since or wanted.until else ""

@@ -22,7 +22,7 @@ from tenure.forgetting import (
     forget,
     reapply,
 )
-from tenure.keydesk import are_there, keys_of
+from tenure.keydesk import keys_are_there, keys_of
 from tenure.opening import open_writer
 from tenure.projections.clock import ClockWatch
 from tenure.projections.security_context import current
@@ -75,7 +75,7 @@ def erase(
             found = _forget(log, ring, chosen, why, installed_too, before)
             # also what an earlier command left behind
             clean = ring.cleaned()
-            bare = clear_now(settings.beside("decisions"), _forgotten(log, chosen))
+            bare = clear_now(settings, _forgotten(log, chosen))
         except OursError as error:
             raise fail(f"{error.detail or error}; nothing more was erased, run the same command again", 1) from None
     _tell(found, as_json)
@@ -88,7 +88,7 @@ def erase(
 
 
 def _keys(settings: OperatorSettings, installed_too: bool) -> KeyRing:
-    if not are_there(settings) and not installed_too:
+    if not keys_are_there(settings) and not installed_too:
         raise FileNotFoundError(
             f"{settings.keys} has no keys: restore its newest backup; or, if there is none, give a tenant up with "
             "--installed"

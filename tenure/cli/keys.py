@@ -10,7 +10,7 @@ import typer
 from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
-from tenure.keydesk import are_there, keys_of
+from tenure.keydesk import keys_are_there, keys_of
 from tenure.opening import open_writer
 from tenure.settings import OperatorSettings, master_in
 from tenure.store.keyring import KeyRing
@@ -38,7 +38,7 @@ def keys_create(
 
 @contextmanager
 def _key_store(settings: OperatorSettings) -> Iterator[KeyRing]:
-    if not are_there(settings):
+    if not keys_are_there(settings):
         raise fail(f"{settings.keys} has no keys: none has been made here yet (TENURE_DATABASE_URL)", 1)
     # what is done is noted in the log; one that takes no note, because a copy into it is not finished, stops it here
     open_writer(settings).close()

@@ -9,7 +9,7 @@ from tenure import operators
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.checkpoint import Verifier
-from tenure.keydesk import are_there, head_signed_last, keys_of
+from tenure.keydesk import head_signed_last, keys_are_there, keys_of
 from tenure.opening import open_writer
 from tenure.settings import KeySettings, OperatorSettings
 from tenure.store.signed_head import HeadSigner
@@ -102,7 +102,7 @@ def log_accept(
     """
     settings = settings_of(OperatorSettings)
     with guarded():
-        if not are_there(settings):
+        if not keys_are_there(settings):
             raise fail(f"{settings.keys} has no keys: no head was ever signed here (TENURE_DATABASE_URL)", 1)
         prepare_log(settings)  # a lost log is begun anew
         log = open_writer(settings)

@@ -15,6 +15,7 @@ from tenure.api.recorder import new_id
 from tenure.api.signing import SigningError, choose, sign_for
 from tenure.cli.audit import Json, TenantName
 from tenure.cli.output import emit, fail, guarded, reading, settings_of, table
+from tenure.decision_stores import decisions_of, prepare_decisions
 from tenure.domain.decisions import Decision, Entry
 from tenure.domain.events import Event
 from tenure.domain.qsh import accepted_hashes, canonical_request, request_hash
@@ -26,7 +27,6 @@ from tenure.opening import open_vault
 from tenure.operators import app_key_of, note, who
 from tenure.projections import tenants
 from tenure.settings import KeySettings, StoreSettings
-from tenure.store.decisions import SqliteDecisions, open_decisions
 from tenure.store.tokens import SCOPES, ApiTokens
 from tenure.stores import is_there, log_of, prepare_log
 
@@ -120,8 +120,8 @@ def _record_sign(
     settings: KeySettings, tenant: Tenant | None, method: str, url: str, error: SigningError | None
 ) -> None:
     """A decision of kind `sign`, as `POST /sign` records one; who signed and where stands in its detail."""
-    open_decisions(settings.beside("decisions"))
-    store = SqliteDecisions(settings.beside("decisions"))
+    prepare_decisions(settings)
+    store = decisions_of(settings)
     try:
         made = Decision(
             decision=new_id(),

@@ -9,7 +9,7 @@ from tenure import operators
 from tenure.cli.audit import Json, TenantName, one_tenant
 from tenure.cli.output import emit, fail, guarded, settings_of
 from tenure.domain.questions import MAX_POSITION
-from tenure.keydesk import are_there
+from tenure.keydesk import keys_are_there
 from tenure.opening import open_vault, open_writer
 from tenure.reinstating import NotReinstatedError
 from tenure.reinstating import reinstate as put_in_force
@@ -31,7 +31,7 @@ def reinstate(
     """
     settings = settings_of(KeySettings)
     with guarded():
-        if not is_there(settings) or not are_there(settings):
+        if not is_there(settings) or not keys_are_there(settings):
             raise FileNotFoundError("there is no log, or there are no keys (TENURE_DATABASE_URL)")
         log, vault = open_writer(settings), open_vault(settings)
         try:

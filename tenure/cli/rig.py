@@ -14,18 +14,17 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from pysqlite3 import DatabaseError
 
 from tenure.cli.audit import Json
 from tenure.cli.output import emit, fail, paragraph, settings_of
+from tenure.decision_stores import decision_reads_of
 from tenure.domain.refusals import REASONS, Reason
 from tenure.settings import StoreSettings
 from tenure.simulator.site import Sent, Site, tls
 from tenure.simulator.state import KEY_PORT, STATE_FILE, SiteState, State, StateError, hosting
 from tenure.simulator.stories.stage import Stage, Step
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.decisions import SqliteDecisions
-from tenure.stores import log_of
+from tenure.stores import database_errors, log_of
 
 RECENT = 500
 WHOM = "The service, and the simulator's own"
@@ -96,18 +95,20 @@ class LocalRecords:
     """The service's own records, if its store is here: told by a decision of its being in it."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        self._settings, self._decisions = settings, settings.beside("decisions")
+        self._settings = settings
         self._same = False
 
     def reason(self, decision: str) -> str | None:
         """Why a call was refused (empty: it was not); None if the decision is not here."""
         try:
-            store = SqliteDecisions(self._decisions, read_only=True)
+            store = decision_reads_of(self._settings)
             try:
                 rows = store.read(limit=RECENT)
             finally:
                 store.close()
-        except (OSError, DatabaseError, UntrustedStoreError):
+        except (OSError, UntrustedStoreError):
+            return None
+        except database_errors():
             return None
         found = next((str(row["reason"]) for row in rows if row["decision"] == decision), None)
         self._same |= found is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tenure.api.metrics import Metrics, _Collector
+from tenure.api.metrics import Metrics, _Collector, _count
 from tenure.domain.decisions import Decision, Facts
 from tenure.settings import Settings
 
@@ -66,8 +66,7 @@ class _Counters:
 
 
 def _metric_names() -> set[str]:
-    collector = _Collector(_Counters(), 1, "v", "s")
-    collector.head = 1
+    collector = _Collector(_count(_Counters()), 1, 1, ["v", "s"])
     families = list(collector.collect())
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 

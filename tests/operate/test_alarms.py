@@ -12,6 +12,7 @@ from support.auditor import Auditor
 from support.command import tenure
 from support.house import House
 from tenure.alarms import Alarms
+from tenure.decision_stores import alarm_book_of
 from tenure.domain.alarms import Alarm
 from tenure.lease import Lease
 from tenure.posting import Poster, body_of
@@ -20,7 +21,6 @@ from tenure.simulator.attacker import Attacker
 from tenure.simulator.keyhost import Answer
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Site
-from tenure.store.alarms import AlarmBook
 
 
 def settings_of(house: House, **more: str) -> Settings:
@@ -191,7 +191,7 @@ def test_a_post_that_fails_is_tried_again(watched: Watcher) -> None:
         alarms = Alarms(settings_of(watched.house, alarm_url=ears.url), lambda: now[0])
         [told] = [one for one in alarms.round() if one.client_key == site.client_key]
         alarms.close()
-        poster = Poster(watched.house.folder / "decisions.db", f"{ears.url}/a", lambda: True, lambda: now[0])
+        poster = Poster(alarm_book_of(settings_of(watched.house)), f"{ears.url}/a", lambda: True, lambda: now[0])
         ears.script = [500, 302, 429]
         for wait in (0, 5, 10, 20):
             now[0] += wait - 1
@@ -204,6 +204,6 @@ def test_a_post_that_fails_is_tried_again(watched: Watcher) -> None:
     assert {one.body for one in got} == {body_of(told)}
     assert site.secret not in got[0].body.decode()
     assert secrets not in got[0].body.decode()
-    book = AlarmBook(watched.house.folder / "decisions.db")
+    book = alarm_book_of(settings_of(watched.house))
     assert book.unposted(now[0] + 1e6, 10) == []
     book.close()

@@ -5,23 +5,27 @@ from pathlib import Path
 
 import pytest
 
+from support.decision_stores import DecisionsInPostgres, DecisionsOnDisk, DecisionStore
 from support.key_stores import KeysInPostgres, KeysOnDisk, KeyStore
-from tenure.store.decisions import SqliteDecisions, open_decisions
-from tenure.store.key_file import KeyFile
-from tenure.store.masters import GivenMaster
-from tenure.store.vault import Vault
-from tenure.store.veil import Veil
+from tenure.store.decision_writer import Decisions
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DecisionStore]:
+    """An empty decision log of each kind."""
+    made: DecisionStore = (
+        DecisionsOnDisk(tmp_path)
+        if request.param == "sqlite"
+        else DecisionsInPostgres(tmp_path, request.getfixturevalue("cluster"))
+    )
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[SqliteDecisions]:
-    """An empty decision log, with the app's own veil."""
-    open_decisions(tmp_path / "decisions.db")
-    vault = Vault(KeyFile(tmp_path / "keys.db"), GivenMaster(b"k" * 32))
-    opened = SqliteDecisions(tmp_path / "decisions.db", veil=Veil(vault, "app"))
-    yield opened
-    opened.close()
-    vault.close()
+def log(kept: DecisionStore) -> Decisions:
+    """Its writing end."""
+    return kept.open()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,7 +1,7 @@
 """Audit reads: a walk over many events neither repeats nor skips, and every query goes by an index."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,11 @@ from tenure.domain.events import Cause, Changed, EventType
 from tenure.domain.ports import Append
 from tenure.projections.archive import Archive
 from tenure.projections.security_context import SecurityContextProjector, schema
-from tenure.store import decision_reads
 from tenure.store.connection import connect
 from tenure.store.decision_reads import page_sql
 from tenure.store.decisions import SqliteDecisions, open_decisions
-from tenure.store.measures import SQL
+from tenure.store.dialect import SQLITE
+from tenure.store.measures import summaries
 from tenure.store.sqlite import SqliteLog, event_query, open_log
 
 COUNT, FILLED = 100_000, 95_000
@@ -125,11 +125,11 @@ def test_each_decision_query_uses_an_index(log_path: Path, wanted: Wanted, newes
     assert _indexed(plan), plan
 
 
-@pytest.mark.parametrize("name", SQL)
+@pytest.mark.parametrize("name", summaries(SQLITE))
 def test_each_summary_uses_an_index(log_path: Path, name: str) -> None:
     """The report's queries go by time, by hour, by tenant or by refusals."""
-    count = SQL[name].count("?")
-    plan = _plan(connect(log_path.with_name("decisions.db")), SQL[name], ["[]"] * count)
+    sql = summaries(SQLITE)[name]
+    plan = _plan(connect(log_path.with_name("decisions.db")), sql, ["[]"] * sql.count("?"))
     assert _indexed(plan), plan
 
 
@@ -153,54 +153,3 @@ def test_tenants_by_key_while_appends_run(log_path: Path) -> None:
     )
     assert _indexed(plan), plan
     assert reader.kid_tenants("k") == seen
-
-
-def _many_decisions(path: Path, count: int, clock: Callable[[int], int]) -> None:
-    """So many accepted webhooks, each of its own; `clock` gives the second of the day that a number was recorded in."""
-    database = connect(path)
-    database.execute("BEGIN IMMEDIATE")
-    for number in range(1, count + 1):
-        row = (number, f"d-{number}", stamp(clock(number)), f"c-{number % 7}", f"wh-{number}")
-        database.execute(
-            "INSERT INTO decisions VALUES (?, ?, ?, 'webhook', 'accepted', '', '', ?, '', 'POST', '/', 200, 1, 0, ?, "
-            "'', '', '{}')",
-            row,
-        )
-    database.execute("COMMIT")
-    database.close()
-
-
-@pytest.mark.parametrize("newest_first", [True, False])
-@pytest.mark.parametrize("wanted", [
-    Wanted(identifier="wh-60001"), Wanted(identifier="wh-1"), Wanted(identifier="none"), Wanted(kid="none"),
-    Wanted(kind="webhook", since=stamp(59_990), until=stamp(60_010)), Wanted(kind="sign", since=stamp(100)),
-], ids=str)  # fmt: skip
-def test_what_no_index_leads_to_is_walked_in_bounded_steps(
-    log_path: Path, wanted: Wanted, newest_first: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A page looks at so many rows at most, and the walk by its cursors finds exactly what a search of all finds."""
-    monkeypatch.setattr(decision_reads, "LOOKED_AT", 1000)
-    path = log_path.with_name("decisions.db")
-    _many_decisions(path, 5000, lambda number: number * 12 + 3)
-    reads = SqliteDecisions(path, read_only=True)
-    whole = [one.number for one in reads.page(wanted, limit=10_000, newest_first=newest_first)]
-    found: list[int] = []
-    after, steps = None, 0
-    while steps == 0 or after is not None:
-        page, after = reads.walk(wanted, after=after, limit=7, newest_first=newest_first)
-        found += [one.number for one in page]
-        steps += 1
-    assert found == whole
-    assert steps <= 7
-    reads.close()
-
-
-@pytest.mark.parametrize("newest_first", [True, False])
-def test_times_are_found_although_the_clock_went_back(log_path: Path, newest_first: bool) -> None:
-    """Rows of a time that came twice, because the clock was set back between, are all found."""
-    path = log_path.with_name("decisions.db")
-    _many_decisions(path, 4000, lambda number: number if number <= 2000 else number - 1500)
-    reads = SqliteDecisions(path, read_only=True)
-    found = reads.page(Wanted(since=stamp(1000), until=stamp(1200)), limit=9000, newest_first=newest_first)
-    assert sorted(one.number for one in found) == [*range(1000, 1201), *range(2500, 2701)]
-    reads.close()

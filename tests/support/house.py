@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 
+from tenure.decision_stores import decision_reads_of
 from tenure.domain.decisions import Decision
 from tenure.domain.events import Event
 from tenure.domain.tenant import Tenant
@@ -22,8 +23,7 @@ from tenure.simulator import tokens
 from tenure.simulator.keyhost import KeyHost
 from tenure.simulator.receiver import Receiver
 from tenure.simulator.site import Sent, Site
-from tenure.store.decision_reads import plain_fields
-from tenure.store.decisions import SqliteDecisions
+from tenure.store.decision_reads import DecisionReads, plain_fields
 from tenure.store.key_database import KeyDatabase
 from tenure.store.masters import new_master_key
 from tenure.stores import Log, log_of
@@ -176,9 +176,10 @@ class House:
         return Trail(self.head(), self.tenant(client_key))
 
     @contextmanager
-    def decisions(self) -> Iterator[SqliteDecisions]:
+    def decisions(self) -> Iterator[DecisionReads]:
         """The decision log, read-only."""
-        decisions = SqliteDecisions(self.folder / "decisions.db", read_only=True)
+        url = self.settings.get("DATABASE_URL", str(self.folder / "events.db"))
+        decisions = decision_reads_of(StoreSettings(database_url=url))
         try:
             yield decisions
         finally:

@@ -1,0 +1,1 @@
+../../tenure/decision_stores.py
