@@ -11,7 +11,7 @@ Only an uninstalled tenant is due, and only an uninstalled one is erased by hand
 deletion of a site sends no event, so a tenant that is long gone may still stand as installed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,10 +25,14 @@ from tenure.domain.tenant import Tenant
 from tenure.domain.times import stored
 from tenure.projections import tenants
 from tenure.projections.security_context import current
+from tenure.settings import StoreSettings
 from tenure.store.decisions import SqliteDecisions
 from tenure.store.keyring import Erasure, KeyRing
 from tenure.store.vault import key_id_of
 from tenure.stores import Log
+
+AT_ONCE = 100
+AT_ONCE_FAR = 10  # across a network each takes longer, and so may a commit
 
 
 class StillInstalledError(Exception):
@@ -44,6 +48,12 @@ class Forgotten:
     key_id: str
     position: int
     clean: bool
+
+
+def in_turns(chosen: Sequence[Tenant], settings: StoreSettings) -> Iterator[Sequence[Tenant]]:
+    """As many at a time as may be erased under one lock of the log: callbacks come in between."""
+    size = AT_ONCE_FAR if settings.on_postgres else AT_ONCE
+    return (chosen[first : first + size] for first in range(0, len(chosen), size))
 
 
 def forget(
