@@ -185,7 +185,7 @@ def _opened(store: StoreSettings, keys: KeySettings) -> Finding:
         key_id = ring.key_id(*newest) if newest is not None else None
         if key_id is not None:
             ring.raw(key_id)
-    return Finding("master key", Level.OK, f"the master key opens {store.keys}")
+    return Finding("master key", Level.OK, f"the master key opens the keys in {store.keys}")
 
 
 def _lost(store: StoreSettings, ring: KeyRing) -> list[str]:

@@ -12,7 +12,7 @@ deletion of a site sends no event, so a tenant that is long gone may still stand
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +33,8 @@ from tenure.store.vault import key_id_of
 from tenure.stores import Log
 
 SETTLED_S = 60.0
+AT_ONCE = 100
+AT_ONCE_FAR = 10  # across a network each takes longer, and so may a commit
 
 
 class StillInstalledError(Exception):
@@ -48,6 +50,12 @@ class Forgotten:
     key_id: str
     position: int
     clean: bool
+
+
+def in_turns(chosen: Sequence[Tenant], settings: StoreSettings) -> Iterator[Sequence[Tenant]]:
+    """As many at a time as may be erased under one lock of the log: callbacks come in between."""
+    size = AT_ONCE_FAR if settings.on_postgres else AT_ONCE
+    return (chosen[first : first + size] for first in range(0, len(chosen), size))
 
 
 def forget(

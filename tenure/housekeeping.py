@@ -25,7 +25,7 @@ from tenure import operators
 from tenure.alarms import Alarms
 from tenure.counting import DECISIONS, last_count
 from tenure.decision_stores import alarm_book_of, decisions_of, digests_of
-from tenure.forgetting import clear, due, due_before, forget, overwrite, reapply
+from tenure.forgetting import clear, due, due_before, forget, in_turns, overwrite, reapply
 from tenure.keydesk import keys_of
 from tenure.lease import lease_of
 from tenure.projections.clock import ClockWatch
@@ -45,8 +45,6 @@ DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
 SETTLED_S = 60.0  # a call is answered, and its decision stored, well within this
 POST_S = 10.0
-ERASED_AT_ONCE = 100
-ERASED_AT_ONCE_FAR = 10  # across a network each takes longer, and the log is held meanwhile
 
 log = structlog.get_logger()
 
@@ -153,9 +151,9 @@ class Housekeeping:
         why_not = self._watch.problem() if chosen else ""
         if why_not:
             raise ImplausibleClockError(why_not)
-        at_once = ERASED_AT_ONCE_FAR if self._settings.on_postgres else ERASED_AT_ONCE
-        while chosen and not self._stop.is_set() and self._holds():
-            some, chosen = chosen[:at_once], chosen[at_once:]
+        for some in in_turns(chosen, self._settings):
+            if self._stop.is_set() or not self._holds():
+                return
             before = due_before(days, datetime.fromtimestamp(self._clock(), UTC))
             found = forget(self._log, self._ring, some, by="tenure", origin=origin, why=why, before=before)
             for one in found:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tenure.domain.ports import Contexts
 from tenure.domain.tenant import Tenant
-from tenure.settings import KeySettings, SettingsError, StoreSettings
+from tenure.settings import KeySettings, StoreSettings
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.key_database import KeyDatabase
 from tenure.store.key_file import KeyFile
@@ -18,6 +18,7 @@ from tenure.store.lane import Lane
 from tenure.store.signed_head import SignedHead, last_signed
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import Sealing, Vault
+from tenure.stores import postgres
 
 if TYPE_CHECKING:
     from tenure.store.postgres.keys import KeyTables
@@ -78,10 +79,9 @@ def keys_are_there(settings: StoreSettings) -> bool:
 
 
 def _tables(settings: StoreSettings, read_only: bool) -> "KeyTables":
-    try:
-        from tenure.store.postgres.keys import KeyTables  # noqa: PLC0415 (only who uses it needs psycopg)
-    except ImportError:
-        raise SettingsError("TENURE_DATABASE_URL: PostgreSQL needs the extra: pip install 'tenure[postgres]'") from None
+    postgres(settings.database_url)
+    from tenure.store.postgres.keys import KeyTables  # noqa: PLC0415 (only who uses it needs psycopg)
+
     return KeyTables(settings.database_url, read_only=read_only)
 
 

@@ -96,7 +96,8 @@ class SqliteEvents:
             part.close()
 
 
-def _postgres(url: str) -> Any:
+def postgres(url: str) -> Any:
+    """The modules for PostgreSQL, or SettingsError: they are not installed, or the URL is none."""
     try:
         from tenure.store.postgres import log, service, session  # noqa: PLC0415 (only who uses it needs psycopg)
     except ImportError:
@@ -112,7 +113,7 @@ def events_of(settings: StoreSettings) -> Events:
     """The log's end of one worker."""
     if not settings.on_postgres:
         return SqliteEvents(settings)
-    _, service = _postgres(settings.database_url)
+    _, service = postgres(settings.database_url)
     made: Events = service.PostgresEvents(settings.database_url, current_of, [SecurityContextProjector()])
     return made
 
@@ -121,7 +122,7 @@ def is_there(settings: StoreSettings) -> bool:
     """Whether there is a log, though it may be empty."""
     if not settings.on_postgres:
         return settings.log_path.exists() and settings.log_path.stat().st_size > 0
-    log, _ = _postgres(settings.database_url)
+    log, _ = postgres(settings.database_url)
     made: Log = log.PostgresLog(settings.database_url, read_only=True)
     try:
         return _holds_a_log(made)
@@ -138,7 +139,7 @@ def prepare_log(settings: StoreSettings, *, copying: bool = False) -> None:
     has not finished.
     """
     if settings.on_postgres:
-        log, _ = _postgres(settings.database_url)
+        log, _ = postgres(settings.database_url)
         log.open_log(settings.database_url, [schema("postgres")])
     else:
         open_log(settings.log_path, [schema()])
@@ -151,7 +152,7 @@ def log_of(settings: StoreSettings, *, read_only: bool = True, copying: bool = F
     projectors = () if read_only else (SecurityContextProjector(),)
     made: Log
     if settings.on_postgres:
-        log, _ = _postgres(settings.database_url)
+        log, _ = postgres(settings.database_url)
         made = log.PostgresLog(settings.database_url, projectors, read_only=read_only)
         if not _holds_a_log(made):
             made.close()

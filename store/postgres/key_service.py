@@ -125,9 +125,13 @@ class PostgresKeys:
 
     async def ensure_key(self, app_key: str, client_key: str, *, within: float, yields: bool = False) -> None:
         """`lifecycle.Keys`; the key is at hand after it. However long it may take, not longer than the lane's bound."""
-        place, heard = (app_key, client_key), self._number
-        made: DataKey | None = _believed(await self._writes.submit(place, yields=yields))
-        self.vault.put(place, made if heard == self._number else await self._fetched(place))
+        place = (app_key, client_key)
+        found = await self._fetched(place)
+        if found is None:
+            heard = self._number
+            found = _believed(await self._writes.submit(place, yields=yields))
+            found = found if heard == self._number else await self._fetched(place)
+        self.vault.put(place, found)
 
     async def ask(self, question: Callable[[ApiTokens], T]) -> T:
         """What the database says of API tokens, codes and sessions."""

@@ -1,6 +1,7 @@
 """`tenure erase`: forget a tenant, or all that are due."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated
@@ -20,6 +21,7 @@ from tenure.forgetting import (
     due,
     due_before,
     forget,
+    in_turns,
     reapply,
 )
 from tenure.keydesk import keys_are_there, keys_of
@@ -72,7 +74,9 @@ def erase(
                 _check_clock(log)
             _ask(chosen, yes)
             before = due_before(settings.erase_after_days) if all_due else ""
-            found = _forget(log, ring, chosen, why, installed_too, before)
+            found = list[Forgotten]()
+            for some in in_turns(chosen, settings):
+                found += _forget(log, ring, some, why, installed_too, before)
             # also what an earlier command left behind
             clean = ring.cleaned()
             bare = clear_now(settings, _forgotten(log, chosen))
@@ -117,7 +121,7 @@ def _ask(chosen: list[Tenant], yes: bool) -> None:
 
 
 def _forget(
-    log: Log, ring: KeyRing, chosen: list[Tenant], why: str, installed_too: bool, before: str
+    log: Log, ring: KeyRing, chosen: Sequence[Tenant], why: str, installed_too: bool, before: str
 ) -> list[Forgotten]:
     by, origin = operators.who()
     try:

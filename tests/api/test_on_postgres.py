@@ -191,8 +191,9 @@ def test_commands_say_what_is_wrong_with_the_database(cluster: Cluster, tmp_path
         ("postgresql://me:hunter2@[/x", 2),
         ("mysql://me:hunter2@h/x", 2),
     ):
-        found = tenure(tmp_path, url, "events")
-        assert found.returncode == status, found.stderr
-        assert found.stderr.startswith("tenure: ")
-        assert found.stderr.count("\n") == 1
-        assert "hunter2" not in found.stderr
+        for command in (("events",), ("tokens", "list")):
+            found = tenure(tmp_path, url, *command)
+            assert found.returncode == status, found.stderr
+            assert found.stderr.startswith("tenure: ")
+            assert found.stderr.count("\n") == 1
+            assert "hunter2" not in found.stderr

@@ -21,8 +21,7 @@ from tenure.simulator.site import Site
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.key_file import KeyFile
 from tenure.store.keyring import KeyRing
-from tenure.store.masters import from_text
-from tenure.store.vault import Vault, key_id_of
+from tenure.store.vault import key_id_of
 from tenure.stores import Log
 
 
@@ -145,25 +144,6 @@ def test_who_returns_after_an_erasure_is_new_in_every_worker(tmp_path: Path) -> 
         assert house.kinds(site.client_key)[-3:] == ["erased", "installed", "enabled"]
         assert str(house.events(site.client_key)[-2].changed).startswith("Changed(cause=<Cause.FIRST")
         assert told(house.folder, house.settings, "log", "verify")["ok"]
-
-
-def test_a_kept_key_does_not_outlive_an_erasure(tmp_path: Path) -> None:
-    """A vault that has a tenant's key in memory drops it after an erasure by another process, and cannot open."""
-    master = from_text("bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=")
-    vault = Vault(KeyFile(tmp_path / "keys.db"), master)
-    vault.ensure_key("app", "a")
-    sealed = vault.seal("app", "a", 1, "secret", b"plain")
-    other = KeyRing(KeyFile(tmp_path / "keys.db"))
-    other.erase("app", "a", "by", "origin", "")
-    other.close()
-    vault.refresh()
-    assert vault._keys == {}
-    with pytest.raises(UntrustedStoreError):
-        vault.open("app", "a", 1, "secret", sealed)
-    assert not vault.has_key("app", "a")
-    vault.ensure_key("app", "a")
-    assert key_id_of(vault.seal("app", "a", 2, "secret", b"x")) != key_id_of(sealed)
-    vault.close()
 
 
 def test_the_service_erases_what_is_due_by_itself(house: House) -> None:

@@ -13,7 +13,7 @@ from support.auditor import token_of
 from support.command import tenure, told
 from support.house import APP_KEY, House
 from support.key_stores import killed, rows_of, wraps_of
-from support.opened import opener, readable
+from support.opened import open_writer_of, opener, readable
 from support.postgres import Cluster
 from tenure.lease import lease_of
 from tenure.store.connection import UntrustedStoreError
@@ -21,6 +21,7 @@ from tenure.store.keyring import KeyRing
 from tenure.store.masters import from_file
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, key_id_of
+from tenure.unused import sweep
 
 
 @pytest.fixture
@@ -123,16 +124,71 @@ def test_a_key_destroyed_elsewhere_opens_nothing_after_a_second(house: House, ot
     assert {one.page(site).status_code for one in (house, other) for _ in range(4)} == {503}
 
 
+def test_all_that_are_due_are_erased_some_at_a_time(house: House) -> None:
+    """More than go under one lock of the log: each is erased once, its key is gone, the log verifies."""
+    sites = [house.installed() for _ in range(12)]
+    assert {site.uninstall().status for site in sites} == {204}
+    with psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as owner:
+        owner.execute("UPDATE security_contexts SET uninstalled_at = '2026-01-01' WHERE installed = 0")
+    erased = tenure(house.folder, house.settings, "erase", "--due", "--yes", "--despite-clock")
+    assert erased.stdout.count("\nerased ") + 1 == 12
+    assert {house.kinds(site.client_key)[-1] for site in sites} == {"erased"}
+    with closing(KeyRing(house.key_database())) as ring:
+        assert (len(ring.erasures()), ring.tenants()) == (12, 0)
+    assert told(house.folder, house.settings, "log", "verify")["ok"]
+
+
+def test_keys_put_back_from_before_an_erasure_are_destroyed_again(house: House) -> None:
+    """Rows of a destroyed key put back, and its mark gone: the `erased` event destroys it again at the start."""
+    site = house.installed()
+    key_id = key_id_of(house.known(site.client_key).secret.sealed)
+    with psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as owner:
+        for name in ("data_keys", "wrapped_keys"):
+            owner.execute(f"CREATE TABLE {name}_old AS SELECT * FROM {name} WHERE key_id = '{key_id}'".encode())
+        told(house.folder, house.settings, "erase", site.client_key, "--installed")
+        house.service.stop()
+        owner.execute("DELETE FROM erasures")
+        for name in ("data_keys", "wrapped_keys"):
+            owner.execute(f"INSERT INTO {name} SELECT * FROM {name}_old".encode())
+            owner.execute(f"DROP TABLE {name}_old".encode())
+    house.restart()
+    with closing(KeyRing(house.key_database())) as ring:
+        assert [mark.key_id for mark in ring.erasures()] == [key_id]
+        assert key_id not in ring.key_ids()
+
+
+def test_no_unused_key_is_swept_beside_a_running_service(house: House) -> None:
+    """While somebody holds the lease a second start sweeps nothing; with everybody stopped the next one does."""
+    with closing(opener(house)) as vault:
+        vault.ensure_key(APP_KEY, "never-came")
+    with closing(KeyRing(house.key_database())) as ring, closing(open_writer_of(house)) as events:
+        with ring.transaction():
+            ring.execute("UPDATE data_keys SET created_at = '2026-01-01' WHERE client_key = 'never-came'")
+        ends = time.monotonic() + 20
+        while not is_kept(house):
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        assert sweep(house.store, events, ring) == []
+        house.service.stop()
+        assert sweep(house.store, events, ring) == ["never-came"]
+
+
+def is_kept(house: House) -> bool:
+    """Whether somebody holds the lease."""
+    lease = lease_of(house.store)
+    try:
+        return not lease.take()
+    finally:
+        lease.close()
+
+
 def test_one_process_of_all_keeps_the_house(house: House, other: House) -> None:
     """The lease is held by one of all processes; when its connections are ended somebody has it again soon."""
     for _ in range(2):
-        lease, ends = lease_of(house.store), time.monotonic() + 20
-        while lease.take():
-            lease.close()
+        ends = time.monotonic() + 20
+        while not is_kept(house):
             assert time.monotonic() < ends
             time.sleep(0.1)
-            lease = lease_of(house.store)
-        lease.close()
         with psycopg.connect(house.settings["DATABASE_URL"]) as connection:
             assert connection.execute(
                 "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' "

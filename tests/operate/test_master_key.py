@@ -12,6 +12,7 @@ import pytest
 
 from support.command import tenure, told
 from support.house import House
+from support.postgres import Cluster
 from tenure.projections.security_context import schema
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.key_file import KeyFile
@@ -42,32 +43,6 @@ def rotate(ring: KeyRing, new: MasterKey) -> None:
     rotation.finish(new)
 
 
-def test_a_key_made_during_a_rotation_opens_under_both(tmp_path: Path) -> None:
-    """Whoever runs under either master makes keys that the other opens, also after a second rotation."""
-    old = Vault(KeyFile(tmp_path / "keys.db"), OLD)
-    old.ensure_key("app", "before")
-    ring = KeyRing(KeyFile(tmp_path / "keys.db"), OLD)
-    rotation = Rotation(ring)
-    rotation.begin(NEW)
-    old.ensure_key("app", "during")
-    sealed = old.seal("app", "during", 1, "secret", b"plain")
-    with pytest.raises(UntrustedStoreError, match="not finished"):
-        Vault(KeyFile(tmp_path / "keys.db"), NEW)
-    rotate(ring, NEW)
-    new = Vault(KeyFile(tmp_path / "keys.db"), NEW)
-    assert new.open("app", "during", 1, "secret", sealed) == b"plain"
-    new.ensure_key("app", "after")
-    assert old.open("app", "after", 1, "secret", new.seal("app", "after", 1, "secret", b"later")) == b"later"
-    with pytest.raises(UntrustedStoreError, match="current one"):
-        Rotation(ring).retire()
-    current = KeyRing(KeyFile(tmp_path / "keys.db"), NEW)
-    assert Rotation(current).retire() is not None
-    rotate(current, THIRD)
-    third = KeyRing(KeyFile(tmp_path / "keys.db"), THIRD)
-    Rotation(third).retire()
-    assert Vault(KeyFile(tmp_path / "keys.db"), THIRD).open("app", "during", 1, "secret", sealed) == b"plain"
-
-
 def test_the_old_master_is_useless_after_retirement(tmp_path: Path) -> None:
     """After `retire` the old key starts nothing, makes no key, and no wrap of it is in the file or its WAL."""
     old = Vault(KeyFile(tmp_path / "keys.db"), OLD)
@@ -87,19 +62,6 @@ def test_the_old_master_is_useless_after_retirement(tmp_path: Path) -> None:
     everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert len(wraps) == 300
     assert not [wrap for wrap in wraps if wrap[1:] in everything]
-
-
-def test_an_abandoned_rotation_gives_way(tmp_path: Path) -> None:
-    """A rotation that never finished can be begun to another key; one that is not retired stands in the way."""
-    ring = KeyRing(KeyFile(tmp_path / "keys.db"), OLD)
-    ring.ensure("app", "a")
-    Rotation(ring).begin(THIRD)
-    rotate(ring, NEW)
-    assert ring.masters() == {OLD.id: "former", NEW.id: "current"}
-    with pytest.raises(UntrustedStoreError, match="retire"):
-        Rotation(ring).begin(THIRD)
-    with pytest.raises(UntrustedStoreError, match="new file"):
-        Rotation(ring).begin(OLD)
 
 
 def test_an_erased_tenants_wraps_are_nowhere(tmp_path: Path) -> None:
@@ -217,11 +179,13 @@ def test_no_note_is_taken_without_an_app_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_rotation_under_load_loses_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["files", "postgres"])
+def test_rotation_under_load_loses_nobody(tmp_path: Path, place: str, request: pytest.FixtureRequest) -> None:
     """While sites install and call, the key is rotated by a command killed in the middle and run again; after restart
     and retirement every tenant works, the old key starts nothing and the log is what it was.
     """
-    with _house(tmp_path) as house:
+    cluster: Cluster | None = request.getfixturevalue("cluster") if place == "postgres" else None
+    with _house(tmp_path, cluster.url(cluster.database()) if cluster else "") as house:
         first = [house.installed() for _ in range(4)]
         made, stop = [], threading.Event()
 
@@ -267,7 +231,8 @@ def test_rotation_under_load_loses_nobody(tmp_path: Path) -> None:
             house.restart()
 
 
-def _house(folder: Path) -> House:
+def _house(folder: Path, url: str = "") -> House:
     tenure(folder, {}, "keys", "create", "old.key")
     assert from_file(folder / "old.key").id
-    return House(folder, {"MASTER_KEY": "", "MASTER_KEY_FILE": str(folder / "old.key")}, "--workers", "2")
+    given = {"MASTER_KEY": "", "MASTER_KEY_FILE": str(folder / "old.key"), "DATABASE_URL": url}
+    return House(folder, given, "--workers", "2")
