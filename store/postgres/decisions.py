@@ -64,6 +64,15 @@ _DELIVERED = (
 _ROOM = (
     f"INSERT INTO room {_ROWS.format('room')} ON CONFLICT (reason) DO UPDATE SET room = excluded.room, at = excluded.at"
 )
+_OURS = (
+    "SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')) FROM pg_class "
+    "WHERE oid = to_regclass('decisions') OR oid IN (SELECT inhrelid FROM pg_inherits "
+    "WHERE inhparent = to_regclass('decisions'))"
+)
+_NOT_OURS = (
+    "decisions could not be recorded for long: their slices are tables that this role may not make or drop; make it "
+    "the owner of decisions and of its slices, and let it CREATE in their schema (docs/how-to/postgresql.md)"
+)
 _NUMBER = "UPDATE decision_head SET number = ?"
 _SIZE = (
     "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint FROM pg_inherits "
@@ -112,6 +121,10 @@ class PostgresDecisions(Decisions):
     def is_there(self) -> bool:
         """`Decisions.is_there`."""
         return self._execute("SELECT to_regclass('decision_head')").fetchone()[0] is not None
+
+    def lacking(self) -> str:
+        """`Decisions.lacking`."""
+        return "" if self._execute(_OURS).fetchone()[0] else _NOT_OURS
 
     def size(self) -> tuple[int, int]:
         """Bytes of all slices, indexes included, twice: what is free in them is not told apart."""
