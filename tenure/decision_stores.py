@@ -31,7 +31,7 @@ def place_of(settings: StoreSettings) -> str:
     return "the database" if settings.on_postgres else str(settings.beside("decisions"))
 
 
-def are_there(settings: StoreSettings) -> bool:
+def decisions_are_there(settings: StoreSettings) -> bool:
     """Whether there is a store of decisions, though it may hold none."""
     if not settings.on_postgres:
         return settings.beside("decisions").is_file()
@@ -47,7 +47,7 @@ def prepare_decisions(settings: StoreSettings) -> None:
     if not settings.on_postgres:
         open_decisions(settings.beside("decisions"))
         return
-    if not are_there(settings):
+    if not decisions_are_there(settings):
         prepare_log(settings)
     reads = decision_reads_of(settings)
     try:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pysqlite3
 
-from tenure.decision_stores import are_there, decision_reads_of
+from tenure.decision_stores import decision_reads_of, decisions_are_there
 from tenure.domain.refusals import REASONS, Reason
 from tenure.forgetting import unkeyed
 from tenure.projections import tenants
@@ -347,7 +347,7 @@ SYMPTOMS: dict[Reason, str] = {
 
 def check_refusals(installation: Installation) -> Iterator[Finding]:
     """What the recent refusals say about settings, clock and proxy."""
-    if not are_there(installation.store):
+    if not decisions_are_there(installation.store):
         return
     with closing(decision_reads_of(installation.store)) as decisions:
         if lacking := decisions.lacking():

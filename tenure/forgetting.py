@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from tenure.decision_stores import are_there, decisions_of
+from tenure.decision_stores import decisions_are_there, decisions_of
 from tenure.domain.events import Draft, Erased, EventType
 from tenure.domain.ports import Append, Appended
 from tenure.domain.refusals import OursError, Reason
@@ -147,7 +147,7 @@ def _cleared(decisions: Decisions, ring: KeyRing) -> int:
 
 def clear_now(settings: StoreSettings, client_keys: Sequence[str]) -> bool:
     """As `clear`, of tenants erased this moment: all their decisions, whatever time they bear."""
-    if not client_keys or not are_there(settings):
+    if not client_keys or not decisions_are_there(settings):
         return True
     decisions = decisions_of(settings)
     try:

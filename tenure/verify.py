@@ -14,7 +14,7 @@ import orjson
 from pysqlite3 import DatabaseError
 
 from tenure.counting import DECISIONS, span_of
-from tenure.decision_stores import are_there, digests_of, place_of
+from tenure.decision_stores import decisions_are_there, digests_of, place_of
 from tenure.domain.chain import GENESIS, Walk, follow
 from tenure.domain.checkpoint import Checkpoint, Verifier, read, verify
 from tenure.domain.events import OPERATOR, OPERATORS, Event, Operated
@@ -239,7 +239,7 @@ def _besides(found: Findings, log: Log, settings: KeySettings) -> None:
 def _hold_decisions(found: Findings, counted: list[Span], settings: KeySettings) -> None:
     if not counted:
         return
-    if not are_there(settings):
+    if not decisions_are_there(settings):
         found.problems.append(f"{place_of(settings)} is not there, but the log has counted decisions")
         return
     digests = digests_of(settings)
