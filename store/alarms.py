@@ -155,7 +155,8 @@ class AlarmBook(AlarmReads):
 
     def posted(self, number: int, again: float | None) -> None:
         """Notes an attempt; `again` is when the next is due, None if there is none."""
-        self._execute("UPDATE alarms SET attempts = attempts + 1, due = ? WHERE number = ?", (again, number))
+        with self._writing() as execute:
+            execute("UPDATE alarms SET attempts = attempts + 1, due = ? WHERE number = ?", (again, number))
 
 
 def sqlite_book(path: Path) -> AlarmBook:

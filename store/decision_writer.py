@@ -58,6 +58,10 @@ class Decisions(DecisionReads):
         """Whether there is anything to read from or write to."""
         return True
 
+    def lacking(self) -> str:
+        """What this process may not do here that it must, in words; empty if it may."""
+        return ""
+
     def forget(self, client_key: str, until: str | None = None) -> int:
         """Takes what is personal out of every decision proved to be of a tenant, and out of refusals that claimed to
         be; only of those made up to a stored time, if one is given. How many there were. Call `clean` after it.

@@ -3,7 +3,7 @@
 Both are made under one data key of the decision log's own (that of a client key no tenant can have), in the writer's
 thread and only for decisions that are kept as rows. A data key a tenant would cost a row of `keys.db` for every
 stranger who calls; one key for the log costs 8 us a row. The price: forgetting a tenant does not by itself make the
-addresses of its decisions unreadable; they go with the decisions' own retention, or by `SqliteDecisions.forget`.
+addresses of its decisions unreadable; they go with the decisions' own retention, or by `Decisions.forget`.
 A sealed address opens only in its own decision. The mark is the same for the same address, for exact filters.
 """
 

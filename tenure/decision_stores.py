@@ -6,6 +6,7 @@ from typing import Any
 
 from tenure.settings import StoreSettings
 from tenure.store.alarms import AlarmBook, sqlite_book
+from tenure.store.connection import UntrustedStoreError
 from tenure.store.decision_copying import Side, sqlite_side
 from tenure.store.decision_desk import DecisionDesk
 from tenure.store.decision_digest import DecisionDigests, SqliteDigests
@@ -42,11 +43,18 @@ def decisions_are_there(settings: StoreSettings) -> bool:
 
 
 def prepare_decisions(settings: StoreSettings) -> None:
-    """Makes or migrates the store of decisions."""
-    if settings.on_postgres:
-        prepare_log(settings)
-    else:
+    """Makes or migrates the store of decisions; UntrustedStoreError if it cannot be kept within its bounds."""
+    if not settings.on_postgres:
         open_decisions(settings.beside("decisions"))
+        return
+    if not decisions_are_there(settings):
+        prepare_log(settings)
+    reads = decision_reads_of(settings)
+    try:
+        if lacking := reads.lacking():
+            raise UntrustedStoreError(lacking)
+    finally:
+        reads.close()
 
 
 def decision_desk_of(settings: StoreSettings, veil: Veil, ahead: Veil, pace: Pace) -> DecisionDesk:

@@ -352,6 +352,8 @@ def check_refusals(installation: Installation) -> Iterator[Finding]:
     if not decisions_are_there(installation.store):
         return
     with closing(decision_reads_of(installation.store)) as decisions:
+        if lacking := decisions.lacking():
+            yield Finding("decisions", Level.BAD, lacking, "Until then serve does not start.")
         recent = decisions.read(limit=RECENT)
     reasons = Counter(str(row["reason"]) for row in recent if row["reason"])
     told = {reason: reasons[reason] for reason in SYMPTOMS if reasons[reason] > _tolerated(reason, len(recent))}

@@ -5,6 +5,7 @@ ended by whoever comes next, once it has waited for longer than any answer may t
 sockets open does not hold up what comes after.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,17 @@ class PostgresLane(DecisionLane):
         """`DecisionLane.post`."""
         self._unstick()
         super().post(item)
+
+    def close(self) -> None:
+        """`DecisionLane.close`; each thing that is waited for gets its time, and no more."""
+        closed = threading.Event()
+        threading.Thread(target=self._watch, args=(closed,), daemon=True).start()
+        super().close()
+        closed.set()
+
+    def _watch(self, closed: threading.Event) -> None:
+        while not closed.wait(BOUND_S):
+            self._session.abort()
 
     def _unstick(self) -> None:
         if self._lane.is_stuck(BOUND_S):

@@ -41,8 +41,12 @@ _ENDED = (
 _AMENDED = (
     f"UPDATE decisions d SET verdict = 'refused', reason = a.reason, status = a.status, detail = '{OTHERWISE}' "
     "FROM json_to_recordset(?::json) AS a (decision text, reason text, status int) "
-    "WHERE d.decision = a.decision AND d.number > ? AND EXISTS (SELECT 1 FROM decision_slices s "
-    "WHERE s.verdict = 'refused' AND NOT s.let_go AND d.number >= s.first AND d.number < s.until) RETURNING d.decision"
+    "WHERE d.decision = a.decision AND d.number > ? "
+    # below what retention has removed of the refused there must be none, so none becomes one
+    "AND d.number > coalesce((SELECT until FROM let_go WHERE verdict = 'refused'), 0) "
+    "AND EXISTS (SELECT 1 FROM decision_slices s WHERE s.verdict = 'refused' AND NOT s.let_go "
+    "AND d.number >= s.first AND d.number < s.until) "
+    "RETURNING d.decision"
 )
 _CLAIMED = (
     "SELECT d.client_key, d.identifier, d.taken_at, d.claimed_until, d.decision FROM deliveries d "
@@ -60,11 +64,25 @@ _DELIVERED = (
 _ROOM = (
     f"INSERT INTO room {_ROWS.format('room')} ON CONFLICT (reason) DO UPDATE SET room = excluded.room, at = excluded.at"
 )
+_OURS = (
+    "SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')) FROM pg_class "
+    "WHERE oid = to_regclass('decisions') OR oid IN (SELECT inhrelid FROM pg_inherits "
+    "WHERE inhparent = to_regclass('decisions'))"
+)
+_NOT_OURS = (
+    "decisions could not be recorded for long: their slices are tables that this role may not make or drop; make it "
+    "the owner of decisions and of its slices, and let it CREATE in their schema (docs/how-to/postgresql.md)"
+)
+_NUMBER = "UPDATE decision_head SET number = ?"
 _SIZE = (
     "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint FROM pg_inherits "
     "WHERE inhparent = 'decisions'::regclass"
 )
 _IS_PERSONAL = " OR ".join(["address_mark <> ''", *(f"""facts LIKE '%"{name}":%'""" for name in PERSONAL)])
+
+
+def _inserting(table: str) -> str:
+    return f"INSERT INTO {table} {_ROWS.format(table)}"
 
 
 def storable(text: str) -> str:
@@ -92,7 +110,7 @@ class PostgresDecisions(Decisions):
     def __init__(self, url: str, *, read_only: bool = False, veil: Veil | None = None, bounded: bool = False) -> None:
         self.session = Session(url, bounded=bounded, read_only=read_only)
         super().__init__(self.session.execute, POSTGRES, veil)
-        self._number, self._ends, self._xid = 0, 0, ""
+        self._number, self._ends, self._sealed, self._xid = 0, 0, 0, ""
         self._committing = False
         self._doubt: tuple[str, Batch, Mapping[str, int]] | None = None
 
@@ -104,6 +122,10 @@ class PostgresDecisions(Decisions):
         """`Decisions.is_there`."""
         return self._execute("SELECT to_regclass('decision_head')").fetchone()[0] is not None
 
+    def lacking(self) -> str:
+        """`Decisions.lacking`."""
+        return "" if self._execute(_OURS).fetchone()[0] else _NOT_OURS
+
     def size(self) -> tuple[int, int]:
         """Bytes of all slices, indexes included, twice: what is free in them is not told apart."""
         (found,) = self._execute(_SIZE).fetchone()
@@ -112,8 +134,8 @@ class PostgresDecisions(Decisions):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._committing = False
-        with self.session.transaction(BEGIN) as (number, ends, xid, _):
-            self._number, self._ends, self._xid = number, ends, xid
+        with self.session.transaction(BEGIN) as (number, ends, sealed, xid, _):
+            self._number, self._ends, self._sealed, self._xid = number, ends, sealed, xid
             self._resolve()
             yield
             self._committing = True
@@ -147,11 +169,6 @@ class PostgresDecisions(Decisions):
         with self._transaction():
             self._execute("UPDATE decision_head SET sealed = greatest(sealed, ?)", (number,))
 
-    def _floor(self, verdict: str) -> int:
-        # below what retention has removed of a verdict there must be none, so none becomes one
-        sql = "SELECT greatest(sealed, (SELECT until FROM let_go WHERE verdict = ?)) FROM decision_head"
-        return int(self._execute(sql, (verdict,)).fetchone()[0])
-
     def _deliveries(self, keys: Sequence[Key]) -> dict[Key, Delivery]:
         rows = self._execute(_CLAIMED, (listed(("client_key", "identifier"), keys),))
         return {(row[0], row[1]): Delivery(*row[2:]) for row in rows}
@@ -159,40 +176,42 @@ class PostgresDecisions(Decisions):
     def _change(self, amended: Sequence[Amended]) -> set[str]:
         rows = [(one.entry.decision.decision, one.reason, one.status) for one in amended]
         given = listed(("decision", "reason", "status"), rows)
-        return {row[0] for row in self._execute(_AMENDED, (given, self._floor("refused")))}
+        return {row[0] for row in self._execute(_AMENDED, (given, self._sealed))}
 
     def _write(self, batch: Batch) -> None:
         rows = [(number, *row) for number, row in enumerate(self._rows(batch), self._number + 1)]
-        if rows:
-            while rows[-1][0] >= self._ends:
-                ends, self._ends = self._ends, self._ends + width(self.session)
-                make_next(self.session, ends, self._ends)
-            self._put("decisions", ("number", *COLUMNS), rows)
-            self._execute("UPDATE decision_head SET number = ?", (rows[-1][0],))
-        if batch.outcomes:
-            ended = [(one.decision, one.status, one.took_ms, one.gone) for one in batch.outcomes]
-            given = listed(("decision", "status", "took_ms", "gone"), ended)
-            self._execute(_ENDED, (given, self._floor("accepted")))
-        if delivered := batch.delivered:
-            columns = ("client_key", "identifier", "taken_at", "claimed_until", "decision")
-            self._execute(_DELIVERED, (listed(columns, delivered),))
-        if released := batch.released:
-            self._execute(_RELEASED, (listed(("client_key", "identifier"), released),))
-        if batch.failed_tokens:
-            self._put("failed_tokens", ("address_mark", "at"), [(f.address_mark, f.at) for f in batch.failed_tokens])
-        if left := batch.room.rows():
-            self._execute(_ROOM, (listed(("reason", "room", "at"), left),))
+        last = self._number + len(rows)
+        while last >= self._ends:
+            ends, self._ends = self._ends, self._ends + width(self.session)
+            make_next(self.session, ends, self._ends)
+        # one statement, whatever is in the batch: each costs a way there and back, with the head held
+        parts = list(self._parts(batch, rows))
+        written = ", ".join(f"part{place} AS ({sql})" for place, (sql, _) in enumerate(parts))
+        given = [parameter for _, parameters in parts for parameter in parameters]
+        self._execute(f"WITH {written} {_NUMBER}" if parts else _NUMBER, (*given, last))
+
+    def _parts(self, batch: Batch, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The statements of a batch, each with its parameters; no two touch the same row."""
+        ended = [(one.decision, one.status, one.took_ms, one.gone) for one in batch.outcomes]
+        failed = [(one.address_mark, one.at) for one in batch.failed_tokens]
+        for sql, columns, given, more in (
+            (_inserting("decisions"), ("number", *COLUMNS), rows, ()),
+            (_ENDED, ("decision", "status", "took_ms", "gone"), ended, (self._sealed,)),
+            (_DELIVERED, ("client_key", "identifier", "taken_at", "claimed_until", "decision"), batch.delivered, ()),
+            (_RELEASED, ("client_key", "identifier"), batch.released, ()),
+            (_inserting("failed_tokens"), ("address_mark", "at"), failed, ()),
+            (_ROOM, ("reason", "room", "at"), batch.room.rows(), ()),
+        ):
+            if given:
+                yield sql, (listed(columns, given), *more)
         for table, sums in batch.tally.sums():
-            self._execute(table.adding(_ROWS.format(table.name)), (listed(table.columns, sums),))
+            yield table.adding(_ROWS.format(table.name)), (listed(table.columns, sums),)
 
     @staticmethod
     def row_of(decision: Decision, veil: Veil | None) -> tuple[Any, ...]:
         """`Decisions.row_of`."""
         *columns, facts = Decisions.row_of(decision, veil)
         return (*columns, storable(facts))
-
-    def _put(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        self._execute(f"INSERT INTO {table} {_ROWS.format(table)}", (listed(columns, rows),))
 
     # -- forgetting
 

@@ -21,9 +21,9 @@ from tenure.store.postgres.session import Session
 
 SUBTRACTED_AT_ONCE = 2000
 VERDICTS = ("accepted", "refused")
-# its row has: the last number, the first that no slice is made for, the transaction's id
+# its row has: the last number, the first without a slice, the last that is sealed, the transaction's id
 BEGIN = (
-    b"BEGIN; SELECT number, ends, pg_current_xact_id()::text, set_config('synchronous_commit', 'off', true) "
+    b"BEGIN; SELECT number, ends, sealed, pg_current_xact_id()::text, set_config('synchronous_commit', 'off', true) "
     b"FROM decision_head WHERE id = 1 FOR UPDATE"
 )
 _SIZED = (

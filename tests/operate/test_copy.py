@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from support.command import tenure, told
+from support.decided import decision, entries
 from support.domain_support import APP, install, request
 from support.hostile import HOSTILE, STRANGE
 from support.house import House
@@ -23,9 +24,14 @@ from support.postgres import Cluster, free_port
 from support.stores import InPostgres, OnDisk, whole_chain
 from tenure.domain.events import Cause, Changed, Draft, EventType, Installed, Switched
 from tenure.domain.ports import Append, Spend
+from tenure.housekeeping import Housekeeping
+from tenure.projections.security_context import schema
+from tenure.settings import Settings
 from tenure.store.key_file import KeyFile
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import GivenMaster
+from tenure.store.postgres import log as postgres
+from tenure.store.postgres.decisions import PostgresDecisions
 from tenure.store.rotation import Rotation
 from tenure.store.sqlite import SqliteLog
 
@@ -148,8 +154,8 @@ def test_hostile_text_is_copied_as_it_is(source: OnDisk, tmp_path: Path, url: st
         log.connection.execute("INSERT INTO install_keys VALUES (?, ?, ?, ?)", (text, text, text, text))
     found = json.loads(copy(tmp_path, url, "--json").stdout)
     assert is_same(source, url)
-    rows = {"events": 2 * len(texts) + 1, "spent_tokens": len(texts), "install_keys": len(texts), "keys": 0}
-    assert found["written"] == rows
+    rows = {"events": 2 * len(texts) + 1, "spent_tokens": len(texts), "install_keys": len(texts)}
+    assert found["written"] == rows | {"keys": 0, "webhooks_taken": 0}
     assert whole_chain(events(url)) == (found["position"], found["hash"])
 
 
@@ -164,7 +170,8 @@ def test_keys_that_changed_between_two_runs_are_as_in_the_source(source: OnDisk,
     log.connection.execute("DELETE FROM install_keys WHERE kid = 'gone'")
     log.connection.execute("UPDATE install_keys SET pem = 'new' WHERE kid = 'changed'")
     found = json.loads(copy(tmp_path, url, "--json").stdout)
-    assert found["written"] == {"events": 2, "spent_tokens": 0, "install_keys": 2, "keys": 0}
+    rows = {"events": 2, "spent_tokens": 0, "install_keys": 2}
+    assert found["written"] == rows | {"keys": 0, "webhooks_taken": 0}
     assert is_same(source, url)
 
 
@@ -335,3 +342,52 @@ def test_what_is_wrong_is_said_in_a_line(
     assert ran.stderr.count("\n") == 1
     assert "hunter2" not in ran.stderr
     assert not (tmp_path / "x.db").exists()
+
+
+def test_webhooks_taken_move_along_and_are_not_passed_on_again(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A webhook that the old place took is a duplicate in the new one, there and back. Decisions stay behind: they were
+    counted, and the new place's own begin behind them, so that nothing is told as tampering.
+    """
+    monkeypatch.chdir(tmp_path)
+    with House(tmp_path) as house:
+        site = house.installed()
+        sent = site.webhook(identifier="wh-1")
+        assert sent.status == 200
+        house.service.stop()
+        _count_decisions(house, "events.db")
+        found = told(tmp_path, house.settings, "copy", "events.db", url)
+        assert (found["written"]["webhooks_taken"], found["target"]["ok"]) == (1, True)
+        house.settings["DATABASE_URL"] = url
+        house.restart()
+        site = house.again(site)
+        again = site.webhook(identifier="wh-1")
+        assert (again.status, len(house.receiver.received)) == (204, 1)
+        assert site.webhook(identifier="wh-2").status == 200
+        with house.decisions() as decisions:
+            assert decisions.page(newest_first=False)[0].number > 3
+        house.service.stop()
+        _count_decisions(house, url)
+        assert told(tmp_path, house.settings, "log", "verify")["ok"]
+        back = told(tmp_path, house.settings, "copy", url, "sqlite:back.db")
+        assert (back["source"]["ok"], back["target"]["ok"]) == (True, True), back
+        assert back["written"]["webhooks_taken"] == 2
+
+
+def test_a_target_with_decisions_of_its_own_is_refused(source: OnDisk, tmp_path: Path, url: str) -> None:
+    """Decisions of another life would be taken for those that the log has counted."""
+    fill(source, 1)
+    postgres.open_log(url, [schema("postgres")])
+    with closing(PostgresDecisions(url)) as decisions:
+        decisions.record(entries(decision(1)))
+    assert "decisions of its own" in copy(tmp_path, url, status=1).stderr
+
+
+def _count_decisions(house: House, url: str) -> None:
+    """Housekeeping counts the decisions, two hours later."""
+    given = {name.lower(): value for name, value in house.settings.items() if value}
+    place = url if "://" in url else str(house.folder / url)
+    late = Housekeeping(Settings.model_validate({**given, "database_url": place}), clock=lambda: time.time() + 7200)
+    late.tick()
+    late.stop()

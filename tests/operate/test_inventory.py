@@ -1,6 +1,7 @@
 """Documents held to the code: every stored field is in the inventory, and the page for outsiders works as it stands."""
 
 import base64
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tenure.store.connection import UntrustedStoreError, connect
 from tenure.store.decisions import open_decisions
 from tenure.store.key_file import KeyFile
 from tenure.store.masters import GivenMaster
+from tenure.store.postgres.migrations import schema_of
 from tenure.store.signed_head import HeadSigner, last_signed
 from tenure.store.sqlite import SqliteLog, open_log
 
@@ -35,6 +37,13 @@ def stored_fields(path: Path) -> list[str]:
     return found
 
 
+def database_fields() -> list[str]:
+    """The same of the decisions' tables in PostgreSQL, as their schema writes them."""
+    tables = re.findall(r"CREATE TABLE (\w+) \(\n(.*?)\n\)", schema_of("decisions"), re.DOTALL)
+    columns = [(name, line.split()[0]) for name, body in tables for line in body.splitlines()]
+    return [f"{name}.{column}" for name, column in columns if column.islower()]
+
+
 def test_every_stored_field_is_in_the_inventory(tmp_path: Path) -> None:
     """A column that the inventory does not name, or one it names that is gone, fails."""
     open_log(tmp_path / "events.db", [schema()])
@@ -43,6 +52,7 @@ def test_every_stored_field_is_in_the_inventory(tmp_path: Path) -> None:
     stored = [field for name in ("events", "keys", "decisions") for field in stored_fields(tmp_path / f"{name}.db")]
     assert len(stored) > 60
     assert [field for field in stored if f"`{field}`" not in INVENTORY] == []
+    stored += [field for field in database_fields() if field not in stored]
     tables = {field.partition(".")[0] for field in stored}
     named = [piece for piece in INVENTORY.split("`")[1::2] if piece.partition(".")[0] in tables and "." in piece]
     assert [piece for piece in named if piece not in (*stored, "events.db", "decisions.db")] == []

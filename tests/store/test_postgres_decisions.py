@@ -14,8 +14,10 @@ from psycopg import OperationalError
 from support.decided import CROWD, FILTERS, decision, entries, ids
 from support.decision_stores import DecisionsInPostgres
 from support.postgres import Cluster
+from tenure.decision_stores import prepare_decisions
 from tenure.domain.decisions import Amended, Count, Entry, Facts, Fate, Wanted
 from tenure.projections.security_context import schema
+from tenure.settings import StoreSettings
 from tenure.store import room
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.decision_reads import SQL_SINCE, SQL_UNTIL, page_sql
@@ -249,3 +251,30 @@ def test_a_schema_that_is_not_ours_is_not_trusted(kept: DecisionsInPostgres, sab
     kept.foreign(sabotage)
     with pytest.raises(UntrustedStoreError, match=named):
         open_log(kept.url, [schema("postgres")])
+
+
+@pytest.mark.usefixtures("everything_kept")
+def test_a_role_with_the_documented_rights_records_and_sweeps(kept: DecisionsInPostgres, cluster: Cluster) -> None:
+    """With what docs/how-to/postgresql.md grants a service records, makes slices and lets them go; without, its start
+    says what it lacks.
+    """
+    database = kept.url.rpartition("/")[2]
+    role = f"service_{database}"
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "postgresql.md").read_text()
+    documented = next(block for block in page.split("```sql\n")[1:] if block.startswith("CREATE ROLE"))
+    kept.open().record(some(1, 30))
+    kept.foreign(f"CREATE ROLE {role}_alone LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}_alone")
+    alone = StoreSettings(database_url=cluster.url(database, user=f"{role}_alone"))
+    with pytest.raises(UntrustedStoreError, match="owner of decisions"):
+        prepare_decisions(alone)
+    kept.foreign(documented.partition("```")[0].replace("tenure_service", role))
+    kept.url = cluster.url(database, user=role)
+    kept.settings = StoreSettings(database_url=kept.url)
+    open_log(kept.url, [schema("postgres")])
+    prepare_decisions(kept.settings)
+    kept.swept(quota=1)
+    mine = kept.open()
+    mine.record(some(100, 30))
+    assert [one.number for one in mine.page(limit=1)] == [10_030]
+    assert mine.total().kept == 30
+    assert mine.forget("c1") == 0

@@ -162,7 +162,7 @@ class DecisionsInPostgres(DecisionStore):
     def foreign(self, statement: str, parameters: Iterable[Any] = ()) -> None:
         """`DecisionStore.foreign`."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement.replace("?", "%s").encode(), tuple(parameters))
+            connection.execute(statement.replace("?", "%s").encode(), tuple(parameters) or None)
 
     def fill(self, rows: list[tuple[Any, ...]]) -> None:
         """`DecisionStore.fill`."""

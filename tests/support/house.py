@@ -178,7 +178,7 @@ class House:
     @contextmanager
     def decisions(self) -> Iterator[DecisionReads]:
         """The decision log, read-only."""
-        url = self.settings.get("DATABASE_URL", str(self.folder / "events.db"))
+        url = self.settings.get("DATABASE_URL") or str(self.folder / "events.db")
         decisions = decision_reads_of(StoreSettings(database_url=url))
         try:
             yield decisions
