@@ -1,6 +1,7 @@
 """Many machines, one database: keys, tokens, the signed head and the housekeeping are one service's."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,8 @@ from tenure.store.masters import from_file
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, key_id_of
 from tenure.unused import sweep
+
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/postgresql.md"
 
 
 @pytest.fixture
@@ -135,7 +138,6 @@ def test_all_that_are_due_are_erased_some_at_a_time(house: House) -> None:
     assert {house.kinds(site.client_key)[-1] for site in sites} == {"erased"}
     with closing(KeyRing(house.key_database())) as ring:
         assert (len(ring.erasures()), ring.tenants()) == (12, 0)
-    assert told(house.folder, house.settings, "log", "verify")["ok"]
 
 
 def test_keys_put_back_from_before_an_erasure_are_destroyed_again(house: House) -> None:
@@ -235,9 +237,37 @@ def test_no_rotation_is_begun_on_a_half_copy(house: House, tmp_path: Path) -> No
     assert not (tmp_path / "new.key").exists()
 
 
+def test_the_role_of_the_how_to_is_enough_to_serve(house: House) -> None:
+    """With the statements as they are printed the service runs under a role of its own: sites install, keys are made
+    and destroyed, heads are signed; that role can neither make tokens nor take a mark of erasure away.
+    """
+    url, role = house.settings["DATABASE_URL"], f"r{uuid.uuid4().hex[:8]}"
+    printed = HOW_TO.read_text().partition("```sql\nCREATE ROLE")[2].partition("```")[0]
+    house.service.stop()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE{printed}".replace("tenure_service", role).encode())
+    house.settings["DATABASE_URL"] = url.replace("postgres@", f"{role}@")
+    house.restart()
+    site, gone = house.installed(), house.installed()
+    assert house.page(site).status_code == 200
+    assert gone.uninstall().status == 204
+    told(house.folder, house.settings, "erase", gone.client_key)
+    assert told(house.folder, house.settings, "log", "verify")["ok"]
+    refused = tenure(house.folder, house.settings, "tokens", "create", "x", "--scope", "audit", status=2)
+    assert "owner" in refused.stderr
+    with (
+        psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as service,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        service.execute("DELETE FROM erasures")
+    house.service.stop()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
 def test_connections_of_a_worker_are_as_many_as_are_documented(cluster: Cluster, tmp_path: Path) -> None:
     """What the how-to says a worker opens is what one opens that has been asked everything."""
-    page = (Path(__file__).parents[2] / "docs/how-to/postgresql.md").read_text()
+    page = HOW_TO.read_text()
     url = cluster.url(cluster.database())
     with House(tmp_path, {"DATABASE_URL": url, "HEAD_FILE": "head.txt"}) as house:
         site, token = house.installed(), token_of(house, "audit")
