@@ -258,7 +258,7 @@ def test_a_log_whose_keys_still_lie_in_a_file_gets_them(cluster: Cluster, tmp_pa
             for name in KEY_TABLES:
                 owner.execute(f"DROP TABLE {name}".encode())
             owner.execute("DELETE FROM tenure_migrations WHERE name = 'keys_1'")
-        tenure(tmp_path, house.settings, "copy", url, "sqlite:moved.db")
+        tenure(tmp_path, house.settings, "copy", url, "sqlite:moved.db", status=1)
         (tmp_path / "keys.db").rename(tmp_path / "moved.keys.db")
         assert told(tmp_path, house.settings, "copy", "sqlite:moved.db", new)["written"]["keys"] > 5
         house.settings["DATABASE_URL"] = new
