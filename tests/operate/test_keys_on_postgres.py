@@ -3,7 +3,8 @@
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from support.postgres import Cluster
 from tenure.lease import lease_of
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
-from tenure.store.masters import from_file
+from tenure.store.masters import from_file, new_master_key
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, key_id_of
 from tenure.unused import sweep
@@ -65,6 +66,30 @@ def test_two_machines_are_one_service(house: House, other: House, tmp_path: Path
     assert there.uninstall().status == 204
     assert house.page(there).status_code == 401
     assert [path.name for path in tmp_path.rglob("*keys.db*")] == []
+
+
+def test_several_that_start_at_once_on_an_empty_database_are_one_service(cluster: Cluster, tmp_path: Path) -> None:
+    """Three machines given the same settings begin at the same moment: each comes up, with one master key, one head and
+    one key of each purpose; one that is given another master key does not.
+    """
+    settings = {"DATABASE_URL": cluster.url(cluster.database()), "MASTER_KEY": new_master_key()}
+
+    def begin(name: str) -> House:
+        (tmp_path / name).mkdir()
+        return House(tmp_path / name, settings)
+
+    with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
+        begun = list(pool.map(begin, "abc"))
+        for house in begun:
+            stack.callback(house.close)
+        site = begun[0].installed()
+        assert {house.page(site).status_code for house in begun} == {200}
+        with closing(begun[0].key_database()) as database:
+            assert len(KeyRing(database).masters()) == 1
+            assert database.execute("SELECT count(*) FROM data_keys WHERE purpose = 'head'").fetchone() == (1,)
+        settings["MASTER_KEY"] = new_master_key()
+        with pytest.raises(RuntimeError, match="master key"):
+            begin("d")
 
 
 def test_a_revoked_token_is_refused_at_once_on_every_machine(house: House, other: House) -> None:
