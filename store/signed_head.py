@@ -129,7 +129,7 @@ class HeadSigner:
 
     def _own_key(self, app_key: str) -> bytes:
         raw = self._ring.raw(self._ring.ensure("", "", "head"))
-        if raw is not None:
+        if raw is not None and self._ring.execute(_READ).fetchone() is None:
             with self._ring.transaction():
                 self._ring.execute(
                     "INSERT INTO signed_head VALUES (1, ?, ?, 0, ?, '', '') ON CONFLICT DO NOTHING",

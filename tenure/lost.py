@@ -16,13 +16,14 @@ from tenure.stores import is_there, log_of
 
 def check_nothing_was_lost(settings: StoreSettings) -> None:
     """Refuses an empty log, or none, beside keys of tenants or a signed head; UntrustedStoreError says what to do."""
-    if not keys_are_there(settings) or _position(settings):
+    if not keys_are_there(settings):
         return
     with closing(keys_of(settings)) as database:
         tenants, last = KeyRing(database).tenants(), last_signed(database)
     position = last.position if last is not None else 0
     name = "the log in TENURE_DATABASE_URL" if settings.on_postgres else settings.log_path
-    if tenants or position:
+    # the log last: of several that start at once another may be about to begin it
+    if (tenants or position) and not _position(settings):
         raise UntrustedStoreError(
             f"{name} is not there or empty, but {settings.keys} holds the keys of {tenants} "
             f"tenants and a head signed at position {position}: put the log back from a backup; to begin anew on "

@@ -1,1 +1,1 @@
-"""The log in PostgreSQL, for more than one machine: needs the extra `postgres` (psycopg)."""
+"""The log and its keys in PostgreSQL, for more than one machine: needs the extra `postgres` (psycopg)."""

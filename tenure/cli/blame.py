@@ -11,6 +11,7 @@ from tenure.settings import StoreSettings
 from tenure.store.connection import connect
 from tenure.stores import damage, sentence_of
 
+_NOT_ALLOWED = "42501"
 _BEGINS = b"SQLite format 3\0"
 _HOLDS = {"events": "log_head", "keys": "data_keys", "decisions": "decisions"}
 _REMEDY = {
@@ -24,6 +25,8 @@ def blame(error: Exception, settings: StoreSettings) -> tuple[str, int]:
     """A sentence that names the file, and the exit status: 1 busy or the disk, 2 not ours to read, 3 not sound."""
     if not isinstance(error, DatabaseError):
         said = sentence_of(error)
+        if getattr(error, "sqlstate", None) == _NOT_ALLOWED:
+            return f"the role of TENURE_DATABASE_URL may not do that ({said}); run it as the owner of the tables", 2
         if isinstance(error, damage()):
             return f"the database of TENURE_DATABASE_URL is not a sound Tenure log ({said}); restore a backup", 3
         return f"PostgreSQL did not answer as it should ({said}); try again", 1

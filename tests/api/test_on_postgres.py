@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ import httpx
 import psycopg
 import pytest
 
+from support.auditor import token_of
 from support.house import House
 from support.outage import ready, until_200
 from support.postgres import Cluster, free_port
@@ -120,10 +122,14 @@ def test_a_database_that_stops_answering_refuses_within_two_seconds(tmp_path: Pa
     """Cut off with its sockets open, every check and callback is 503 within 2 s; when it goes on, so do they."""
     with Cluster() as cluster, House(tmp_path, {"DATABASE_URL": cluster.url()}) as house:
         site, other = house.installed(), house.site()
+        bearer = {"Authorization": f"Bearer {token_of(house, 'audit')}"}
+        metrics = partial(httpx.get, f"{house.service.internal_url}/metrics", headers=bearer, trust_env=False)
+        assert metrics().status_code == 200
         cluster.signal(signal.SIGSTOP)
         try:
             asked: list[Callable[[], int]] = [
-                lambda: house.page(site).status_code, lambda: other.install().status, lambda: ready(house)
+                lambda: house.page(site).status_code, lambda: other.install().status, lambda: ready(house),
+                lambda: metrics().status_code,
             ]  # fmt: skip
             for ask in asked:
                 start = time.monotonic()

@@ -19,7 +19,7 @@ from support.decided import decision, entries
 from support.domain_support import APP, install, request
 from support.hostile import HOSTILE, STRANGE
 from support.house import House
-from support.key_stores import KeysInPostgres, rows_of
+from support.key_stores import KEY_TABLES, KeysInPostgres, rows_of
 from support.postgres import Cluster, free_port
 from support.stores import InPostgres, OnDisk, whole_chain
 from tenure.domain.events import Cause, Changed, Draft, EventType, Installed, Switched
@@ -27,6 +27,7 @@ from tenure.domain.ports import Append, Spend
 from tenure.housekeeping import Housekeeping
 from tenure.projections.security_context import schema
 from tenure.settings import Settings
+from tenure.store.key_copying import copy_keys
 from tenure.store.key_file import KeyFile
 from tenure.store.keyring import KeyRing
 from tenure.store.masters import GivenMaster
@@ -250,6 +251,26 @@ def _wait_for_housekeeping(folder: Path) -> None:
             return
         assert time.monotonic() < ends
         time.sleep(0.05)
+
+
+def test_a_log_whose_keys_still_lie_in_a_file_gets_them(cluster: Cluster, tmp_path: Path, url: str) -> None:
+    """As the how-to says: the log copied out, the keys put beside it, both copied into a new database."""
+    new = cluster.url(cluster.database())
+    with House(tmp_path, {"DATABASE_URL": url}) as house:
+        site = house.installed()
+        house.service.stop()
+        with closing(house.key_database()) as there, closing(KeyFile(tmp_path / "keys.db")) as file:
+            copy_keys(there, file, lambda what, count: None)
+        with psycopg.connect(url, autocommit=True) as owner:
+            for name in KEY_TABLES:
+                owner.execute(f"DROP TABLE {name}".encode())
+            owner.execute("DELETE FROM tenure_migrations WHERE name = 'keys_1'")
+        tenure(tmp_path, house.settings, "copy", url, "sqlite:moved.db", status=1)
+        (tmp_path / "keys.db").rename(tmp_path / "moved.keys.db")
+        assert told(tmp_path, house.settings, "copy", "sqlite:moved.db", new)["written"]["keys"] > 5
+        house.settings["DATABASE_URL"] = new
+        house.restart()
+        assert house.page(house.again(site)).status_code == 200
 
 
 def test_a_target_with_keys_but_no_log_is_refused(source: OnDisk, cluster: Cluster, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Many machines, one database: keys, tokens, the signed head and the housekeeping are one service's."""
 
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -18,10 +20,12 @@ from support.postgres import Cluster
 from tenure.lease import lease_of
 from tenure.store.connection import UntrustedStoreError
 from tenure.store.keyring import KeyRing
-from tenure.store.masters import from_file
+from tenure.store.masters import from_file, new_master_key
 from tenure.store.tokens import ApiTokens
 from tenure.store.vault import KEPT_S, key_id_of
 from tenure.unused import sweep
+
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/postgresql.md"
 
 
 @pytest.fixture
@@ -62,6 +66,30 @@ def test_two_machines_are_one_service(house: House, other: House, tmp_path: Path
     assert there.uninstall().status == 204
     assert house.page(there).status_code == 401
     assert [path.name for path in tmp_path.rglob("*keys.db*")] == []
+
+
+def test_several_that_start_at_once_on_an_empty_database_are_one_service(cluster: Cluster, tmp_path: Path) -> None:
+    """Three machines given the same settings begin at the same moment: each comes up, with one master key, one head and
+    one key of each purpose; one that is given another master key does not.
+    """
+    settings = {"DATABASE_URL": cluster.url(cluster.database()), "MASTER_KEY": new_master_key()}
+
+    def begin(name: str) -> House:
+        (tmp_path / name).mkdir()
+        return House(tmp_path / name, settings)
+
+    with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
+        begun = list(pool.map(begin, "abc"))
+        for house in begun:
+            stack.callback(house.close)
+        site = begun[0].installed()
+        assert {house.page(site).status_code for house in begun} == {200}
+        with closing(begun[0].key_database()) as database:
+            assert len(KeyRing(database).masters()) == 1
+            assert database.execute("SELECT count(*) FROM data_keys WHERE purpose = 'head'").fetchone() == (1,)
+        settings["MASTER_KEY"] = new_master_key()
+        with pytest.raises(RuntimeError, match="master key"):
+            begin("d")
 
 
 def test_a_revoked_token_is_refused_at_once_on_every_machine(house: House, other: House) -> None:
@@ -135,7 +163,6 @@ def test_all_that_are_due_are_erased_some_at_a_time(house: House) -> None:
     assert {house.kinds(site.client_key)[-1] for site in sites} == {"erased"}
     with closing(KeyRing(house.key_database())) as ring:
         assert (len(ring.erasures()), ring.tenants()) == (12, 0)
-    assert told(house.folder, house.settings, "log", "verify")["ok"]
 
 
 def test_keys_put_back_from_before_an_erasure_are_destroyed_again(house: House) -> None:
@@ -235,9 +262,37 @@ def test_no_rotation_is_begun_on_a_half_copy(house: House, tmp_path: Path) -> No
     assert not (tmp_path / "new.key").exists()
 
 
+def test_the_role_of_the_how_to_is_enough_to_serve(house: House) -> None:
+    """With the statements as they are printed the service runs under a role of its own: sites install, keys are made
+    and destroyed, heads are signed; that role can neither make tokens nor take a mark of erasure away.
+    """
+    url, role = house.settings["DATABASE_URL"], f"r{uuid.uuid4().hex[:8]}"
+    printed = HOW_TO.read_text().partition("```sql\nCREATE ROLE")[2].partition("```")[0]
+    house.service.stop()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE{printed}".replace("tenure_service", role).encode())
+    house.settings["DATABASE_URL"] = url.replace("postgres@", f"{role}@")
+    house.restart()
+    site, gone = house.installed(), house.installed()
+    assert house.page(site).status_code == 200
+    assert gone.uninstall().status == 204
+    told(house.folder, house.settings, "erase", gone.client_key)
+    assert told(house.folder, house.settings, "log", "verify")["ok"]
+    refused = tenure(house.folder, house.settings, "tokens", "create", "x", "--scope", "audit", status=2)
+    assert "owner" in refused.stderr
+    with (
+        psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as service,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        service.execute("DELETE FROM erasures")
+    house.service.stop()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
 def test_connections_of_a_worker_are_as_many_as_are_documented(cluster: Cluster, tmp_path: Path) -> None:
     """What the how-to says a worker opens is what one opens that has been asked everything."""
-    page = (Path(__file__).parents[2] / "docs/how-to/postgresql.md").read_text()
+    page = HOW_TO.read_text()
     url = cluster.url(cluster.database())
     with House(tmp_path, {"DATABASE_URL": url, "HEAD_FILE": "head.txt"}) as house:
         site, token = house.installed(), token_of(house, "audit")

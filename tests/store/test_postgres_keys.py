@@ -375,28 +375,3 @@ def test_a_snapshot_is_not_replaced_by_another(keys: KeysInPostgres) -> None:
     session.close()
     assert session.execute("SELECT 1").fetchone() == (1,)
     session.close()
-
-
-def test_a_role_that_does_not_own_the_tables_makes_and_destroys_keys(keys: KeysInPostgres) -> None:
-    """With the rights of the how-to, keys are made, erased and cleaned; what only the server may do is left to it."""
-    name = f"r{os.urandom(4).hex()}"
-    with psycopg.connect(keys.url, autocommit=True) as owner:
-        owner.execute(f"CREATE ROLE {name} LOGIN")
-        for grant in GRANTS:
-            owner.execute(f"GRANT {grant} TO {name}".encode())
-    database = KeyTables(keys.url.replace("postgres@", f"{name}@"))
-    vault = Vault(database, MASTER)
-    vault.ensure_key("app", "a")
-    assert vault.ring.erase("app", "a", "by", "here", "")
-    assert vault.ring.cleaned()
-    with pytest.raises(psycopg.errors.InsufficientPrivilege), database.transaction():
-        database.execute("DELETE FROM erasures")
-    vault.close()
-
-
-GRANTS = (
-    "SELECT, INSERT, UPDATE, DELETE ON data_keys, wrapped_keys, uncleaned, api_tokens, login_codes, ended_sessions",
-    "SELECT, INSERT, UPDATE ON signed_head",
-    "SELECT, INSERT ON erasures",
-    "SELECT ON master_keys",
-)
