@@ -136,7 +136,7 @@ def _opened(source: KeySettings, target: KeySettings, names: tuple[str, str]) ->
             prepare_log(target, copying=True)
             there = log_of(target, read_only=False, copying=True)
             stack.callback(there.close)
-            theirs = keys_of(target) if ours is not None or are_there(target) else None
+            theirs = keys_of(target) if ours is not None or keys_are_there(target) else None
             if theirs is not None:
                 stack.callback(theirs.close)
         yield Store(source, here, ours, names[0]), Store(target, there, theirs, names[1])

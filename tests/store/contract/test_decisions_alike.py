@@ -56,8 +56,9 @@ class Side:
         if kind == "amended":
             entry.withdrawn = True  # once only, as the recorder does
             return [Amended(entry, "unexpected", 500)]
-        key = entry.claim or (entry.decision.client_key, "")
-        return [Outcome(entry.decision.decision, *key, rest[1], 5.0, rest[2])] if not entry.decision.reason else []
+        client_key, identifier = entry.claim or (entry.decision.client_key, "")
+        ended = Outcome(entry.decision.decision, client_key, identifier, rest[1], 5.0, rest[2])
+        return [ended] if not entry.decision.reason else []
 
     def state(self) -> dict[str, Any]:
         """Everything that can be asked."""
