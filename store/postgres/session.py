@@ -26,7 +26,7 @@ from psycopg.pq import ConnStatus, TransactionStatus
 
 from tenure.domain.refusals import OursError, Reason
 
-STATEMENT_MS = 1500
+STATEMENT_MS = 1300
 IDLE_IN_TRANSACTION_MS = 2000  # a process that stops in an append must not hold the head against all others
 CONNECT_S = 2
 
@@ -81,7 +81,7 @@ def numbered(sql: str) -> str:
 class Session:
     """A connection that is there when it is needed; one thread at a time, but for `abort`.
 
-    `bounded`: statements and lock waits end after 1.5 s.
+    `bounded`: statements and lock waits end after 1.3 s.
     """
 
     def __init__(self, url: str, *, bounded: bool = True, read_only: bool = False) -> None:
@@ -114,6 +114,10 @@ class Session:
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
         """A cursor on the statement's rows; parameters as `?` or `?1`. `ports.Transaction`."""
         return self.connection().execute(numbered(sql), parameters or None)
+
+    def statement(self, sql: str) -> None:
+        """Runs a statement without parameters that is not worth being prepared, or cannot be."""
+        self.connection().execute(sql.encode(), prepare=False)
 
     def hold(self) -> None:
         """From here on, until it is closed, the connection is not replaced if it is lost."""
