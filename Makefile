@@ -8,6 +8,7 @@ BENCH_LOCK := benchmarks/requirements-bench.lock
 PEERS := benchmarks/peers
 BENCH ?=
 MUTANTS ?=
+TORTURE ?=
 LOCK := requirements-dev.lock
 LOCK_FLAGS ?=
 
@@ -75,7 +76,7 @@ bench: $(BENCH_VENV)/.stamp $(PEERS)/node_modules/.stamp ## measure against the 
 	PYTHONPATH=docs $(BENCH_VENV)/bin/python -m making
 
 torture: setup ## attacks, kill -9 and faults at their full size, one table, up to 30 minutes (quick versions are in make test)
-	$(VENV)/bin/python tests/torture/run.py; status=$$?; PYTHONPATH=docs $(VENV)/bin/python -m making && exit $$status
+	$(VENV)/bin/python tests/torture/run.py $(TORTURE); status=$$?; PYTHONPATH=docs $(VENV)/bin/python -m making && exit $$status
 
 mutants: setup ## change the domain in every small way, one at a time: do its tests notice? (MUTANTS="--file check.py", 40 minutes for all)
 	$(VENV)/bin/python tests/mutants/run.py $(MUTANTS)

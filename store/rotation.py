@@ -19,6 +19,7 @@ class Rotation:
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
+        self._after = ""
 
     def is_open(self, new: MasterKey) -> bool:
         """Whether the new master has come in but is not current yet."""
@@ -53,13 +54,22 @@ class Rotation:
     def rewrap_some(self, new: MasterKey) -> int:
         """Wraps up to BATCH more keys for the new master; how many, 0 when all are."""
         with self._ring.transaction():
-            rows = self._ring.execute(
-                f"{WRAPPED} WHERE NOT EXISTS (SELECT 1 FROM wrapped_keys AS other "
-                "WHERE other.key_id = made.key_id AND other.master_id = ?) LIMIT ?",
-                (self._ring.master.id, new.id, BATCH),
-            ).fetchall()
+            # on from where the last batch ended; then once more from the beginning, whatever came in between
+            rows = self._unwrapped(new)
+            if not rows and self._after:
+                self._after = ""
+                rows = self._unwrapped(new)
             self._wrap(rows, new)
-            return len(rows)
+        self._after = rows[-1][0] if rows else ""
+        return len(rows)
+
+    def _unwrapped(self, new: MasterKey) -> list[Wrapped]:
+        found: list[Wrapped] = self._ring.execute(
+            f"{WRAPPED} WHERE key_id > ? AND NOT EXISTS (SELECT 1 FROM wrapped_keys AS other "
+            "WHERE other.key_id = made.key_id AND other.master_id = ?) ORDER BY key_id LIMIT ?",
+            (self._ring.master.id, self._after, new.id, BATCH),
+        ).fetchall()
+        return found
 
     def _wrap(self, rows: Sequence[Wrapped], master: MasterKey) -> None:
         wraps = list[tuple[str, str, bytes]]()
@@ -113,6 +123,8 @@ class Rotation:
     def _take_deposits(self) -> None:
         # the next rotation makes new boxes
         rows = self._ring.execute(
-            f"{WRAPPED} WHERE substr(wrapped, 1, 1) = ?", (self._ring.master.id, DEPOSITED)
+            f"{WRAPPED} WHERE EXISTS (SELECT 1 FROM wrapped_keys AS left_here WHERE left_here.key_id = made.key_id "
+            "AND left_here.master_id = ? AND substr(left_here.wrapped, 1, 1) = ?)",
+            (self._ring.master.id, self._ring.master.id, DEPOSITED),
         ).fetchall()
         self._wrap(rows, self._ring.master)

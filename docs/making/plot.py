@@ -5,7 +5,11 @@ from html import escape
 from typing import Any
 
 WIDTH, LEFT, RIGHT, STEP, TOP = 960, 440, 90, 34, 56
-GREEN, RED, GREY, DARK = "#2e7d4f", "#b3402f", "#9aa3ab", "#22272b"
+GREEN, RED, GREY, INK = "#2e7d4f", "#b3402f", "#9aa3ab", "ink"
+_STYLE = """<style>text { fill: #22272b } text.pale { fill: #6b7480 } .line { stroke: #22272b } .grid { stroke: #e3e6e8 }
+.ground { fill: white }
+@media (prefers-color-scheme: dark) { text { fill: #e6e8ea } text.pale { fill: #9aa3ab } .line { stroke: #e6e8ea }
+.grid { stroke: #3a4147 } .ground { fill: #16191c } }</style>"""
 
 
 def ratios(figures: list[dict[str, Any]]) -> str:
@@ -18,12 +22,13 @@ def ratios(figures: list[dict[str, Any]]) -> str:
         if low < tick < high:
             x = _x(tick, low, high)
             lines.append(
-                f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{TOP + STEP * len(figures)}" stroke="#e3e6e8"/>'
+                f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{TOP + STEP * len(figures)}" class="grid"/>'
             )
             lines.append(_text(x, TOP + STEP * len(figures) + 14, f"{tick:g}×", GREY, "middle"))
     for number, figure in enumerate(figures):
         lines += _bar(figure, TOP + STEP * number, low, high)
-    return _svg(lines, TOP + STEP * len(figures) + 26)
+    told = "; ".join(f"{figure['name']}: {figure['figure']:.2f} times" for figure in figures)
+    return _svg(lines, TOP + STEP * len(figures) + 26, "Tenure against its peers, as ratios", told)
 
 
 def _bar(figure: dict[str, Any], y: float, low: float, high: float) -> list[str]:
@@ -34,12 +39,12 @@ def _bar(figure: dict[str, Any], y: float, low: float, high: float) -> list[str]
     lines = [
         _text(LEFT - 8, y + 16, figure["name"] + sign, anchor="end"),
         f'<rect x="{min(start, end):.1f}" y="{y + 4}" width="{abs(end - start):.1f}" height="16" fill="{colour}"/>',
-        f'<line x1="{least:.1f}" y1="{y + 12}" x2="{most:.1f}" y2="{y + 12}" stroke="{DARK}" stroke-width="2"/>',
+        f'<line x1="{least:.1f}" y1="{y + 12}" x2="{most:.1f}" y2="{y + 12}" class="line" stroke-width="2"/>',
         _text(max(most, end) + 6, y + 16, f"{figure['figure']:.2f}×", bold=True),
     ]
     for value, dash in zip(_marks(figure), ("", ' stroke-dasharray="3 2"'), strict=False):
         x = _x(value, low, high)
-        lines.append(f'<line x1="{x:.1f}" y1="{y}" x2="{x:.1f}" y2="{y + 24}" stroke="{DARK}"{dash}/>')
+        lines.append(f'<line x1="{x:.1f}" y1="{y}" x2="{x:.1f}" y2="{y + 24}" class="line"{dash}/>')
     return lines
 
 
@@ -59,7 +64,9 @@ def samples(figures: list[dict[str, Any]]) -> str:
             ]
             lines.append(_text(WIDTH - RIGHT + 10, y + 4, f"{sorted(values)[len(values) // 2]:,.4g}", GREY))
         y += 32
-    return _svg(lines, y)
+    return _svg(
+        lines, y, "Every sample behind the ratios", "Each contestant's samples as dots, each figure to its own scale"
+    )
 
 
 def _marks(figure: dict[str, Any]) -> list[float]:
@@ -71,12 +78,15 @@ def _x(value: float, low: float, high: float) -> float:
     return LEFT + (math.log(value) - math.log(low)) / (math.log(high) - math.log(low)) * (WIDTH - LEFT - RIGHT)
 
 
-def _text(x: float, y: float, text: str, colour: str = DARK, anchor: str = "start", *, bold: bool = False) -> str:
+def _text(x: float, y: float, text: str, colour: str = INK, anchor: str = "start", *, bold: bool = False) -> str:
     weight = ' font-weight="600"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+    pale = ' class="pale"' if colour == GREY else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{pale} text-anchor="{anchor}"{weight}>{escape(text)}</text>'
 
 
-def _svg(lines: list[str], height: float) -> str:
+def _svg(lines: list[str], height: float, title: str, told: str) -> str:
     size = f'viewBox="0 0 {WIDTH} {height:.0f}" font-family="sans-serif" font-size="12"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
-    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *lines, "</svg>"]) + "\n"
+    said = f"<title>{escape(title)}</title>\n<desc>{escape(told)}</desc>"
+    ground = '<rect width="100%" height="100%" class="ground"/>'
+    return "\n".join([head, said, _STYLE, ground, *lines, "</svg>"]) + "\n"

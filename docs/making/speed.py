@@ -64,7 +64,8 @@ def page() -> str:
     )
     tortured = _torture()
     table = f"\n**Measured on** {_machine(_rows())}.\n\n{head}{lines}"
-    return f"{HEAD}{table}{_missing()}{BETWEEN}{TORTURE}\n**Run on** {_machine([tortured])}.\n\n{_parts(tortured)}"
+    run = f"\n**Run on** {_machine(list(tortured.values()))}.\n\n{_parts(tortured)}"
+    return f"{HEAD}{table}{_missing()}{BETWEEN}{TORTURE}{run}"
 
 
 def readme() -> str:
@@ -76,7 +77,7 @@ def readme() -> str:
         if figure["bound"]
     )
     tortured = _torture()
-    parts = f"Withstood ({_machine([tortured])}):\n\n{_parts(tortured, notes=False)}"
+    parts = f"Withstood ({_machine(list(tortured.values()))}):\n\n{_parts(tortured, notes=False)}"
     text = f"\nMeasured on {_machine(_rows())}:\n\n{head}{lines}\n{parts}\n"
     return _BLOCK.sub(lambda _: text, README.read_text())
 
@@ -122,8 +123,8 @@ def _missing() -> str:
 def _parts(tortured: dict[str, Any], *, notes: bool = True) -> str:
     head = "| Part | Tried | Count | Outcome | Seconds |\n|---|---|---|---|---|\n"
     lines = "".join(
-        f"| {part['part']} | {part['tried']} | {part['count']} | {part['outcome']} | {part['seconds']:.0f} |\n"
-        for part in tortured["parts"]
+        f"| {name} | {part['tried']} | {part['count']} | {part['outcome']} | {part['seconds']:.0f} |\n"
+        for name, part in tortured.items()
     )
-    said = [f"- {part['part']}: {note}\n" for part in tortured["parts"] for note in part["notes"]]
+    said = [f"- {name}: {note}\n" for name, part in tortured.items() for note in part["notes"]]
     return head + lines + ("\n" + "".join(said) if notes and said else "")

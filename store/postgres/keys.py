@@ -13,7 +13,7 @@ from psycopg import Error
 
 from tenure.store.postgres.session import Session
 
-BOUND_S = 1.7
+BOUND_S = 1.5
 PATIENCE_S = 30.0  # of commands and housekeeping, where nobody waits for an answer
 _VACUUM_MS = 60_000
 
@@ -67,7 +67,7 @@ class KeyTables:
         try:
             self.execute(f"SET statement_timeout = {_VACUUM_MS}")
             for table in ("wrapped_keys", "data_keys"):
-                self.session.connection().execute(f"VACUUM {table}".encode(), prepare=False)
+                self.session.statement(f"VACUUM {table}")
         except Error:
             return False
         finally:

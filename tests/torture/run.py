@@ -1,6 +1,7 @@
-"""`make torture`: each part once at its full size, one table of what came of it; exit 1 if anything bad came.
+"""`make torture`: each part once at its full size, one table of what came of it; exit 1 if anything bad came. Named
+parts only: TORTURE="attacks kills".
 
-The table is kept in benchmarks/results/torture.json, from where it goes into the docs.
+What came of each part is kept in benchmarks/results/torture.json, from where it goes into the docs.
 """
 
 import json
@@ -18,7 +19,12 @@ from typing import Any, Final
 # part, what it is, its tests, what is added to the environment
 PARTS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("attacks", "a request each, every oracle after it", "tests/attacks", {}),
-    ("kill -9", "100 kills under 4 writers", "tests/torture/test_kills.py", {"TENURE_TORTURE_CYCLES": "100"}),
+    (
+        "kills",
+        "100 kills with SIGKILL under 4 writers",
+        "tests/torture/test_kills.py",
+        {"TENURE_TORTURE_CYCLES": "100"},
+    ),
     ("faults", "call n = 1…20 fails, 5 kinds, 4 files", "tests/torture/test_faults.py", {"TENURE_TORTURE_NTH": "20"}),
     ("database", "20 crashes, a stop, 2 standbys", "tests/torture/test_database.py", {"TENURE_TORTURE_RESTARTS": "20"}),
     ("limits", "file size, descriptors, full disk", "tests/torture/test_limits.py", {}),
@@ -52,14 +58,15 @@ def _run(arguments: Sequence[str], more: dict[str, str]) -> tuple[int, str]:
 
 
 def main() -> int:
-    """Runs the parts one after the other."""
-    bad, kept = 0, list[dict[str, Any]]()
+    """Runs the parts one after the other, all of them or those that are named."""
+    bad, wanted = 0, sys.argv[1:]
+    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     print(f"{'part':<9} {'tried':<40} {'count':>6} {'outcome':<8} {'seconds':>8}")
     parts: list[tuple[str, str, tuple[str, ...], dict[str, str]]] = [
         (part, what, (*_PYTEST, tests), more) for part, what, tests, more in PARTS
     ]
     parts.append((*MUTANTS, {}))
-    for part, what, arguments, more in parts:
+    for part, what, arguments, more in [one for one in parts if not wanted or one[0] in wanted]:
         began = time.monotonic()
         status, told = _run(arguments, more)
         found = _COUNT.search(told)
@@ -69,9 +76,9 @@ def main() -> int:
         notes = [line for line in told.splitlines() if line.startswith(_SHOWN)]
         print("".join(f"          {note}\n" for note in notes), end="", flush=True)
         bad += status != 0
-        kept.append({"part": part, "tried": what, "count": int(found[1]) if found else 0, "outcome": outcome,
-                     "seconds": round(took, 1), "notes": notes})  # fmt: skip
-    RESULTS.write_text(json.dumps({"at": _now(), "machine": _machine(), "parts": kept}, indent=1) + "\n")
+        kept[part] = {"at": _now(), "machine": _machine(), "tried": what, "count": int(found[1]) if found else 0,
+                      "outcome": outcome, "seconds": round(took, 1), "notes": notes}  # fmt: skip
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
     return 1 if bad else 0
 
 
