@@ -6,10 +6,13 @@ from typing import Any
 
 WIDTH, LEFT, RIGHT, STEP, TOP = 960, 440, 90, 34, 56
 GREEN, RED, GREY, INK = "#2e7d4f", "#b3402f", "#9aa3ab", "ink"
-_STYLE = """<style>text { fill: #22272b } text.pale { fill: #6b7480 } .line { stroke: #22272b } .grid { stroke: #e3e6e8 }
+_STYLE = """<style>
+text { fill: #22272b } text.pale { fill: #6b7480 } .line { stroke: #22272b } .grid { stroke: #e3e6e8 }
 .ground { fill: white }
-@media (prefers-color-scheme: dark) { text { fill: #e6e8ea } text.pale { fill: #9aa3ab } .line { stroke: #e6e8ea }
-.grid { stroke: #3a4147 } .ground { fill: #16191c } }</style>"""
+@media (prefers-color-scheme: dark) {
+text { fill: #e6e8ea } text.pale { fill: #9aa3ab } .line { stroke: #e6e8ea } .grid { stroke: #3a4147 }
+.ground { fill: #16191c } }
+</style>"""
 
 
 def ratios(figures: list[dict[str, Any]]) -> str:
