@@ -56,8 +56,10 @@ class Side:
         if kind == "amended":
             entry.withdrawn = True  # once only, as the recorder does
             return [Amended(entry, "unexpected", 500)]
-        key = entry.claim or (entry.decision.client_key, "")
-        return [Outcome(entry.decision.decision, *key, rest[1], 5.0, rest[2])] if not entry.decision.reason else []
+        if entry.decision.reason:
+            return []
+        tenant, webhook = entry.claim or (entry.decision.client_key, "")
+        return [Outcome(entry.decision.decision, tenant, webhook, rest[1], 5.0, gone=rest[2])]
 
     def state(self) -> dict[str, Any]:
         """Everything that can be asked."""
