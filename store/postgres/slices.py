@@ -26,9 +26,14 @@ BEGIN = (
     b"BEGIN; SELECT number, ends, sealed, pg_current_xact_id()::text, set_config('synchronous_commit', 'off', true) "
     b"FROM decision_head WHERE id = 1 FOR UPDATE"
 )
+_TABLE = "to_regclass(format('decisions_%s_%s', verdict, first))"
 _SIZED = (
-    "SELECT verdict, first, until, pg_total_relation_size(to_regclass(format('decisions_%s_%s', verdict, first))) "
-    "FROM decision_slices WHERE NOT let_go ORDER BY first"
+    f"SELECT verdict, first, until, pg_total_relation_size({_TABLE})::bigint FROM decision_slices "
+    f"WHERE NOT let_go AND {_TABLE} IS NOT NULL ORDER BY first"
+)
+_LEFT = (
+    "SELECT verdict, first, until, subtracted FROM decision_slices "
+    f"WHERE let_go AND {_TABLE} IS NOT NULL ORDER BY first, verdict"
 )
 # what was kept of a table's rows goes out of both tables of counters
 _SUBTRACT = (
@@ -87,8 +92,8 @@ class Slices:
         self._execute = session.execute
 
     def listing(self) -> list[Slice]:
-        """All that decisions lie in, the oldest first."""
-        return [Slice(verdict, first, until, int(size or 0)) for verdict, first, until, size in self._execute(_SIZED)]
+        """All that decisions lie in, the oldest first; not what somebody else has dropped."""
+        return [Slice(*row) for row in self._execute(_SIZED)]
 
     def last(self, one: Slice) -> int:
         """The number of the last decision in a slice; 0 if there is none."""
@@ -133,8 +138,7 @@ class Slices:
 
     def finish(self) -> None:
         """Takes what was kept in slices that were let go out of the counts, and drops them."""
-        sql = "SELECT verdict, first, until, subtracted FROM decision_slices WHERE let_go ORDER BY first, verdict"
-        for *slice_, done in self._execute(sql).fetchall():
+        for *slice_, done in self._execute(_LEFT).fetchall():
             one = Slice(*slice_)
             while (done := self._subtract(one, done)) is not None:
                 pass
@@ -156,15 +160,7 @@ class Slices:
 
     def _drop(self, one: Slice) -> None:
         with self._session.transaction(BEGIN):
-            left = (
-                self._still("let_go", one)
-                and self._execute(
-                    f"SELECT 1 FROM {one.name}, decision_slices s WHERE s.verdict = ? AND s.first = ? "
-                    "AND number > s.subtracted LIMIT 1",
-                    (one.verdict, one.first),
-                ).fetchone()
-            )
-            if left is None:
+            if self._still(f"let_go AND subtracted >= (SELECT coalesce(max(number), 0) FROM {one.name})", one):
                 self._session.statement(f"DROP TABLE {one.name}")
                 self._execute("DELETE FROM decision_slices WHERE verdict = ? AND first = ?", (one.verdict, one.first))
 
