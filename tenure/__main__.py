@@ -8,7 +8,6 @@ The garbage collector rests while `serve` is imported: it would look 200 times f
 fifteenth of a start.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -24,6 +23,8 @@ def main() -> None:
     if heard:
         signal.signal(signal.SIGINT, _end)
     if sys.argv[1:2] == ["serve"]:
+        import gc  # noqa: PLC0415 (see above)
+
         gc.disable()
         from tenure.cli.root import main as run  # noqa: PLC0415 (see above)
     else:
