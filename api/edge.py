@@ -1,9 +1,12 @@
 """The server's edge: what uvicorn leaves open is closed here.
 
-A request's head has to be there within 8 s of the connection (or of its first byte) and within 64 KiB, its body
-9 s after that whether it was answered or not; a connection
-that stops reading its answer for 8 s is dropped. uvicorn has no time-out for either: half-open connections would
-live for ever. Its own 400 gets the headers that every response carries.
+A request's head has to be there within 8 s of the connection (or of its first byte) and within 64 KiB, its body 9 s
+after that whether it was answered or not; a connection that stops reading its answer for 8 s is dropped. uvicorn has no
+time-out for either: half-open connections would live for ever. Its own 400 gets the headers that every response
+carries.
+
+The kernel is given no more of an answer than it sends, but for 128 KiB: it would take megabytes, and copying those for
+callers that do not read, and freeing them again, would hold up everybody else.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ HEAD_DEADLINE_S = 8.0
 HEAD_LIMIT = 64 * 1024
 BODY_DEADLINE_S = 9.0  # the application answers 408 before; this is for bodies nobody reads
 WRITE_DEADLINE_S = 8.0
+UNSENT_LIMIT = 128 * 1024
 
 _RESET = struct.pack("ii", 1, 0)
 _HEADERS = b"cache-control: no-cache, no-store\r\nreferrer-policy: no-referrer\r\nx-content-type-options: nosniff\r\n"
@@ -126,6 +130,12 @@ class EdgeProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._head_timer = self._body_timer = self._write_timer = None
+
+
+def limit_unsent(listener: socket.socket) -> None:
+    """Bounds what the kernel holds of answers to the connections of a listener, where the system can."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
 
 
 def server_settings() -> dict[str, Any]:

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from tenure import worker
-from tenure.api.edge import server_settings
+from tenure.api.edge import limit_unsent, server_settings
 
 
 class _Workers(Multiprocess):
@@ -32,6 +32,8 @@ class _Workers(Multiprocess):
 
 def run(listeners: list[socket], workers: int) -> None:
     """Serves until a signal ends it."""
+    for listener in listeners:
+        limit_unsent(listener)
     config = uvicorn.Config("tenure.worker:application", factory=True, workers=workers, **server_settings())
     if workers == 1:
         uvicorn.Server(config).run(sockets=listeners)

@@ -1,8 +1,10 @@
 """`tenure serve`: binds both listeners, then runs one server, or one in each of several workers.
 
-The service's own libraries are imported within the command: no other one needs them, and they take the longest.
+The service's own libraries are imported within the command: no other one needs them, and they take the longest. The
+garbage collector rests meanwhile (`tenure.__main__`) and leaves alone what they made.
 """
 
+import gc
 import os
 import socket
 from typing import Annotated
@@ -26,6 +28,8 @@ def serve(
     """The service. Settings come from TENURE_… variables. Example: tenure serve --port 8000 --workers 2"""
     from tenure import ballast, logs, serving, wiring  # noqa: PLC0415 (see above)
 
+    gc.freeze()
+    gc.enable()
     logs.configure()
     settings = settings_of(Settings)
     with guarded():
