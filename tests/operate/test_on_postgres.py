@@ -79,7 +79,7 @@ def test_auditors_are_answered_over_http(house: House) -> None:
     head = internal(house, "/audit/head", token)
     assert head.text.splitlines()[1] == str(house.head()[0])
     assert f"tenure_log_position {float(house.head()[0])}" in internal(house, "/metrics", token).text
-    assert "PostgreSQL" in str(internal(house, "/readyz").json()["notices"])
+    assert internal(house, "/readyz").status_code == 200
 
 
 def test_contexts_are_rebuilt_while_it_serves(house: House) -> None:
@@ -175,13 +175,12 @@ def test_backup_points_to_pg_dump_and_a_restored_dump_is_whole(house: House, clu
 
 
 def test_doctor_looks_at_the_database(house: House, cluster: Cluster) -> None:
-    """It says where the rest of the store lies, that the triggers stand, and what is wrong when they do not."""
+    """It says that the triggers stand, and what is wrong when they do not."""
     house.installed()
     ran = tenure(house.folder, house.settings, "doctor", "--json", "--offline")
     rows = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert {row["name"]: row["level"] for row in rows if row["name"] in ("log", "place", "master key")} == {
-        "log": "ok", "place": "warn", "master key": "ok"
-    }  # fmt: skip
+    levels = {row["name"]: row["level"] for row in rows}
+    assert (levels["log"], levels["master key"]) == ("ok", "ok")
     with psycopg.connect(house.settings["DATABASE_URL"], autocommit=True) as owner:
         owner.execute("ALTER TABLE events DISABLE TRIGGER events_append")
     assert "events_append" in tenure(house.folder, house.settings, "doctor", "--offline", status=1).stdout
