@@ -18,7 +18,8 @@ _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.
 
 def _decode(text: str) -> bytes:
     # Bytes, not text: what is not UTF-8 hashes as what was sent, and nothing raises.
-    return unquote_to_bytes(text.replace("+", " ")) if "%" in text or "+" in text else text.encode()
+    raw = text.encode(errors="replace")
+    return unquote_to_bytes(raw.replace(b"+", b" ")) if "%" in text or "+" in text else raw
 
 
 def _encode(raw: bytes) -> str:

@@ -121,8 +121,8 @@ def _paths(path: str, query: str, base_path: str) -> Iterator[Variant]:
         yield "base_path_kept", kept
     yield "trailing_slash", good.rstrip("/") + "/"
     yield "slash_missing", good.lstrip("/")
-    yield "path_encoded", quote(good, safe="/~-._!$&'()*+,;=:@")
-    yield "path_encoded", quote(unquote(good), safe="/~-._")
+    yield "path_encoded", quote(good, safe="/~-._!$&'()*+,;=:@", errors="replace")
+    yield "path_encoded", quote(unquote(good), safe="/~-._", errors="replace")
     yield "path_lower_case", good.lower()
     yield "ampersand_in_path", good.replace("%26", "&")
     if query:
@@ -150,7 +150,7 @@ def _queries(query: str) -> Iterator[Variant]:
     yield "jwt_included", _built(_pairs(query, unquote_plus))
     yield "raw_name_order", _built(pairs, order=lambda pair: pair[0])
     yield "not_sorted", _built(pairs, order=None)
-    yield "plus_for_space", _built(pairs, encode=lambda text: quote_plus(text, safe="-._~"))
+    yield "plus_for_space", _built(pairs, encode=lambda text: quote_plus(text, safe="-._~", errors="replace"))
     yield "plus_kept", _built([pair for pair in _pairs(query, unquote) if pair[0] != "jwt"])
     yield "not_encoded", _built(pairs, encode=str)
     yield "encoded_twice", _built(pairs, encode=lambda text: _encode(_encode(text)))

@@ -3,6 +3,8 @@
 import hashlib
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tenure.domain.qsh_doctor import PAIRS_UP_TO, diagnose_hash
 
@@ -102,3 +104,12 @@ def test_two_mistakes_are_tried_up_to_4096_characters(longer: int, codes: list[s
     query = "b=2&a=".ljust(PAIRS_UP_TO - len("/page") + longer, "1")
     assert named(f"GET&/page/&{query}", "GET", "/page", query) == codes
     assert named(f"GET&/page&{query}", "GET", "/page", query) == ["not_sorted"]
+
+
+@given(path=st.text(max_size=20), query=st.text(max_size=20))
+@example(path="\ud800", query="")
+@example(path="", query="q=\ud800")
+@example(path="", query="q=\ud800~&b=%")
+def test_text_that_is_no_unicode_is_read(path: str, query: str) -> None:
+    """A lone surrogate in path or query, as a command line may bring it, raises nothing."""
+    assert diagnose_hash("0" * 64, "GET", "/" + path, query) == ()
