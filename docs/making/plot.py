@@ -4,7 +4,7 @@ import math
 from html import escape
 from typing import Any
 
-WIDTH, LEFT, RIGHT, STEP, TOP = 960, 440, 90, 34, 56
+WIDTH, LEFT, RIGHT, STEP, TOP = 1080, 520, 90, 34, 56
 GREEN, RED, GREY, INK = "#2e7d4f", "#b3402f", "#9aa3ab", "ink"
 _STYLE = """<style>
 text { fill: #22272b } text.pale { fill: #6b7480 } .line { stroke: #22272b } .grid { stroke: #e3e6e8 }
@@ -19,7 +19,7 @@ def ratios(figures: list[dict[str, Any]]) -> str:
     """Every ratio as a bar from 1, its spread, what is asked and what we would like."""
     values = [v for f in figures for v in (*f["spread"], f["figure"], *_marks(f))] or [1.0]
     low, high = min(*values, 0.5) / 1.1, max(*values, 2.0) * 1.1
-    lines = [_text(LEFT, 20, "Tenure / the peer, inside one run: median of neighbours, least to greatest", bold=True)]
+    lines = [_text(LEFT, 20, "Tenure / the peer: median of neighbours, least to greatest", bold=True)]
     lines.append(_text(LEFT, 38, "| asked   ¦ goal   (≤: as small as can be)", GREY))
     for tick in (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50):
         if low < tick < high:
@@ -38,15 +38,15 @@ def _bar(figure: dict[str, Any], y: float, low: float, high: float) -> list[str]
     start, end = _x(1.0, low, high), _x(figure["figure"], low, high)
     colour = {"met": GREEN, "missed": RED}.get(figure["verdict"], GREY)
     least, most = (_x(value, low, high) for value in figure["spread"])
+    marks = [_x(value, low, high) for value in _marks(figure)]
     sign = "" if (figure["bound"] or {"least": True})["least"] else " (≤)"
     lines = [
         _text(LEFT - 8, y + 16, figure["name"] + sign, anchor="end"),
         f'<rect x="{min(start, end):.1f}" y="{y + 4}" width="{abs(end - start):.1f}" height="16" fill="{colour}"/>',
         f'<line x1="{least:.1f}" y1="{y + 12}" x2="{most:.1f}" y2="{y + 12}" class="line" stroke-width="2"/>',
-        _text(max(most, end) + 6, y + 16, f"{figure['figure']:.2f}×", bold=True),
+        _text(max(most, end, start, *marks) + 6, y + 16, f"{figure['figure']:.2f}×", bold=True),
     ]
-    for value, dash in zip(_marks(figure), ("", ' stroke-dasharray="3 2"'), strict=False):
-        x = _x(value, low, high)
+    for x, dash in zip(marks, ("", ' stroke-dasharray="3 2"'), strict=False):
         lines.append(f'<line x1="{x:.1f}" y1="{y}" x2="{x:.1f}" y2="{y + 24}" class="line"{dash}/>')
     return lines
 
