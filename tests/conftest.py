@@ -4,6 +4,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from support.house import House
@@ -13,6 +14,10 @@ from support.postgres import Cluster
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# on a machine that others use a first example may take seconds to make: that says nothing of what is tested
+hypothesis.settings.register_profile("shared", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
