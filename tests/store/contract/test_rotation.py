@@ -117,7 +117,7 @@ def test_keys_made_while_it_is_rotated_open_under_the_new_master(
     monkeypatch.setattr(rotation, "BATCH", 7)
     old = KeyRing(keys.open(), OLD)
     old.ensure_all([("app", f"t{number}") for number in range(40)])
-    stop, failed = threading.Event(), list[Exception]()
+    stop, begun, failed = threading.Event(), threading.Semaphore(0), list[Exception]()
 
     def make(name: str) -> None:
         vault, number = Vault(keys.open(), OLD), 0
@@ -128,10 +128,12 @@ def test_keys_made_while_it_is_rotated_open_under_the_new_master(
             except Exception as error:
                 failed.append(error)
                 return
+            begun.release()
 
     makers = [threading.Thread(target=make, args=(f"m{number}",)) for number in range(3)]
     for maker in makers:
         maker.start()
+    assert begun.acquire(timeout=20)
     rotate(old, NEW)
     stop.set()
     for maker in makers:
