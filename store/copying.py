@@ -9,7 +9,7 @@ All that is written is written with the target's log held (`Target.append_under_
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Protocol
 
 from tenure.domain.chain import GENESIS, chain_hash
@@ -17,6 +17,7 @@ from tenure.domain.events import Event
 from tenure.domain.ports import Append, AppendResult, Transaction
 from tenure.store.codec import STORED, decode
 from tenure.store.folding import BrokenChainError
+from tenure.store.values import values
 
 BATCH = 500  # the trigger that moves PostgreSQL's head walks past a batch's own earlier moves: more costs more each
 
@@ -104,7 +105,7 @@ def _put_events(
             raise BrokenChainError(position)
         digest = row[-1]
         if not own_head:
-            target.connection.execute(_inserting("events", len(STORED), 1), row)
+            target.connection.execute(_inserting("events", 1), row)
             target.connection.execute("UPDATE log_head SET position = ?, hash = ? WHERE id = 1", (position, digest))
     if own_head:
         _insert(target.connection, "events", rows)
@@ -169,13 +170,11 @@ def _read(connection: Transaction, table: Table, after: Row | None, until: Row |
     return map(tuple, connection.execute(f"{sql} ORDER BY {key} LIMIT ?", (*parameters, limit)).fetchall())
 
 
-@lru_cache(maxsize=64)
-def _inserting(name: str, width: int, rows: int, columns: tuple[str, ...] = STORED) -> str:
-    values = ", ".join([f"({', '.join('?' * width)})"] * rows)
-    return f"INSERT INTO {name} ({', '.join(columns)}) VALUES {values}"
+def _inserting(name: str, rows: int, columns: tuple[str, ...] = STORED) -> str:
+    return f"INSERT INTO {name} ({', '.join(columns)}) {values(rows, len(columns))}"
 
 
 def _insert(connection: Transaction, name: str, rows: Sequence[Row], columns: tuple[str, ...] = STORED) -> None:
     if rows:
-        sql = _inserting(name, len(columns), len(rows), columns)
+        sql = _inserting(name, len(rows), columns)
         connection.execute(sql, tuple(value for row in rows for value in row))

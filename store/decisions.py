@@ -10,7 +10,6 @@ passive checkpoint is never done with while another worker writes, and the WAL w
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tenure.store.dialect import SQLITE
 from tenure.store.key_file import patiently
 from tenure.store.pace import Pace
 from tenure.store.tally import HOURS, Execute
+from tenure.store.values import values
 from tenure.store.veil import Veil
 
 BUSY_S = 2.0
@@ -37,12 +37,6 @@ _AMENDED = (
     "UPDATE decisions SET verdict = 'refused', reason = ?, status = ?, detail = ? WHERE decision = ? "
     f"AND {_OPEN} AND number > coalesce((SELECT until FROM let_go WHERE verdict = 'refused'), 0)"
 )
-
-
-@lru_cache(maxsize=256)
-def _values(rows: int, width: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return f"VALUES {', '.join([row] * rows)}"
 
 
 def open_decisions(path: Path) -> None:
@@ -186,7 +180,7 @@ class SqliteDecisions(Decisions):
         several = self._database.conn.executemany
         # one statement: between two, this thread and the event loop would take the interpreter from each other
         if rows := self._rows(batch):
-            sql = f"INSERT INTO decisions ({', '.join(COLUMNS)}) {_values(len(rows), len(COLUMNS))}"
+            sql = f"INSERT INTO decisions ({', '.join(COLUMNS)}) {values(len(rows), len(COLUMNS))}"
             self._execute(sql, tuple(chain.from_iterable(rows)))
         for outcome in batch.outcomes:
             gone = "json_set(facts, '$.gone', json('true'))" if outcome.gone else "facts"
@@ -200,4 +194,4 @@ class SqliteDecisions(Decisions):
         several("INSERT OR REPLACE INTO room VALUES (?, ?, ?)", batch.room.rows())
         for table, rows in batch.tally.sums():
             if table is not HOURS:  # triggers keep those
-                self._execute(table.adding(_values(len(rows), len(table.columns))), tuple(chain.from_iterable(rows)))
+                self._execute(table.adding(values(len(rows), len(table.columns))), tuple(chain.from_iterable(rows)))

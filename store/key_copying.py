@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from tenure.store.copying import Row, Say, Table, copy_table
-from tenure.store.key_database import KeyDatabase, in_parts, values
+from tenure.store.key_database import KeyDatabase, in_parts
 from tenure.store.keyring import KeyRing
+from tenure.store.values import values
 
 _MASTERS = Table("master_keys", ("master_id",), ("state", "since", "deposit_private", "deposit_public"), mirrored=True)
 _DATA = Table("data_keys", ("key_id",), ("purpose", "app_key", "client_key", "created_at"), mirrored=True)
@@ -103,5 +104,5 @@ def _copy_marks(source: KeyDatabase, target: KeyDatabase) -> int:
 def _put_marks(target: KeyDatabase, marks: Sequence[Row]) -> None:
     (last,) = target.execute("SELECT coalesce(max(number), 0) FROM erasures").fetchone()
     rows = [(last + number, *mark) for number, mark in enumerate(marks, 1)]
-    sql = f"INSERT INTO erasures (number, {', '.join(_MARK)}) {values(len(_MARK) + 1, len(rows))}"
+    sql = f"INSERT INTO erasures (number, {', '.join(_MARK)}) {values(len(rows), len(_MARK) + 1)}"
     target.execute(sql, tuple(value for row in rows for value in row))

@@ -33,8 +33,3 @@ class KeyDatabase(Protocol):
 def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """As many at a time as one statement takes."""
     return (items[first : first + AT_ONCE] for first in range(0, len(items), AT_ONCE))
-
-
-def values(width: int, rows: int) -> str:
-    """`VALUES (?, …), …` for so many rows."""
-    return f"VALUES {', '.join(['(' + ', '.join('?' * width) + ')'] * rows)}"

@@ -16,8 +16,9 @@ from itertools import chain
 
 from tenure.store.clock import utc_now
 from tenure.store.connection import UntrustedStoreError
-from tenure.store.key_database import KeyDatabase, in_parts, values
+from tenure.store.key_database import KeyDatabase, in_parts
 from tenure.store.masters import DEPOSITED, DIRECT, MasterKey, WrongMasterError, deposit, withdraw
+from tenure.store.values import values
 
 Place = tuple[str, str]
 # key id, purpose, app key, client key, and the wrap for a master if there is one
@@ -129,7 +130,7 @@ class KeyRing:
         check_master(states, self.master.id)
         made = {place: os.urandom(8).hex() for place in places}
         rows = [(key_id, purpose, *place, utc_now()) for place, key_id in made.items()]
-        self.execute(f"INSERT INTO data_keys {values(5, len(rows))}", tuple(chain.from_iterable(rows)))
+        self.execute(f"INSERT INTO data_keys {values(len(rows), 5)}", tuple(chain.from_iterable(rows)))
         raws = [(key_id, os.urandom(32), wrap_context(purpose, *place, key_id)) for place, key_id in made.items()]
         for master_id in states:
             wrap = self._wrapper(master_id)
@@ -155,7 +156,7 @@ class KeyRing:
         """Stores wraps (key id, master id, wrapped), also in place of others."""
         for some in in_parts(wraps):
             self.execute(
-                f"INSERT INTO wrapped_keys {values(3, len(some))} "
+                f"INSERT INTO wrapped_keys {values(len(some), 3)} "
                 "ON CONFLICT (key_id, master_id) DO UPDATE SET wrapped = excluded.wrapped",
                 tuple(chain.from_iterable(some)),
             )
@@ -164,7 +165,7 @@ class KeyRing:
         """The data keys in force of those app and client keys, each with its wrap for this ring's master."""
         for some in in_parts(places):
             asked = (self.master.id, purpose, *chain.from_iterable(some))
-            rows = self.execute(_OF_PLACES.format(values(2, len(some))), asked).fetchall()
+            rows = self.execute(_OF_PLACES.format(values(len(some), 2)), asked).fetchall()
             yield from ((key_id, purpose, *rest) for key_id, *rest in rows if key_id is not None)
 
     def raw(self, key_id: str) -> bytes | None:

@@ -1,9 +1,10 @@
 """One writer thread for one file: what arrives while a transaction runs shares the next one (group commit).
 
 SQLite's busy handler is unfair under many threads, and an fsync on the event loop would stop every check; so writes
-of a process go through one lane. What one pass of the loop submits is handed over at once, so that the thread is woken
-once for all of it, and a batch's results reach the loop in one call. The queue is bounded: past it, and
-after `close`, a write is refused at once (`store_unavailable`), never kept waiting without end.
+of a process go through one lane. What successive passes of the loop submit is gathered as long as each brings more (at
+most 64, or for 2 ms), so that the thread is woken once for all of it, and a batch's results reach the loop in one call:
+woken for each, it and the loop would take the interpreter from one another. The queue is bounded: past it, and after
+`close`, a write is refused at once (`store_unavailable`), never kept waiting without end.
 
 A disk may be slower than what is asked of it. Who says how long it can wait (`within`) is refused at once if, going by
 the last transactions, that will not do, and leaves the queue when the time is over. Who `yields` is refused at once

@@ -3,10 +3,12 @@
 import contextlib
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from support.decision_stores import DecisionsInPostgres, DecisionsOnDisk, DecisionStore
 from support.house import House
 from support.postgres import Cluster
 
@@ -46,3 +48,15 @@ def cluster() -> Iterator[Cluster]:
     """A PostgreSQL server, one for each process of a run: it starts in a second, so that none is shared."""
     with Cluster(fsync="off") as started:
         yield started
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DecisionStore]:
+    """An empty decision log of each kind."""
+    made: DecisionStore = (
+        DecisionsOnDisk(tmp_path)
+        if request.param == "sqlite"
+        else DecisionsInPostgres(tmp_path, request.getfixturevalue("cluster"))
+    )
+    yield made
+    made.close()

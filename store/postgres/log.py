@@ -8,7 +8,6 @@ the socket at every statement all the same.)
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -22,6 +21,7 @@ from tenure.store.postgres.folding import by_tenant
 from tenure.store.postgres.migrations import migrate, schema_problems
 from tenure.store.postgres.session import Session
 from tenure.store.sql_log import SqlLog
+from tenure.store.values import values
 
 _ALL = f"{', '.join(COLUMNS)}, hash"
 # read after the lock is held, by a statement of its own: its snapshot has all that was committed before
@@ -42,23 +42,17 @@ def open_log(url: str, projections: Sequence[tuple[str, str]] = ()) -> None:
         session.close()
 
 
-@lru_cache(maxsize=512)
-def _rows(count: int, width: int, cast: str = "") -> str:
-    row = f"({', '.join([f'?{cast}'] * width)})"
-    return f"VALUES {', '.join([row] * count)}"
-
-
 def _reading(asked: int) -> str:
     return (
         "SELECT a, k, (SELECT max(version) FROM events WHERE app_key = a AND client_key = k), s.* "
-        f"FROM ({_rows(asked, 3, '::text')}) AS asked (a, k, f) "
+        f"FROM ({values(asked, 3, '::text')}) AS asked (a, k, f) "
         "LEFT JOIN LATERAL (SELECT fingerprint, body_digest, outcome FROM spent_tokens WHERE fingerprint = f) s ON true"
     )
 
 
 def _writing(events: int, spending: int) -> str:
-    spend = f"INSERT INTO spent_tokens {_rows(spending, 6)}" if spending else ""
-    append = f"INSERT INTO events ({_ALL}) {_rows(events, len(COLUMNS) + 1)}" if events else ""
+    spend = f"INSERT INTO spent_tokens {values(spending, 6)}" if spending else ""
+    append = f"INSERT INTO events ({_ALL}) {values(events, len(COLUMNS) + 1)}" if events else ""
     return f"WITH spending AS ({spend}) {append}" if spend and append else spend or append
 
 

@@ -11,8 +11,6 @@ Nobody waits for long: who cannot have `decisions` to himself within 50 ms (a re
 long as it runs) leaves it for the next round.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
@@ -124,17 +122,23 @@ class Slices:
 
     def let_go(self, one: Slice) -> bool:
         """Takes a slice that gets no more out of the decisions and notes it; False if somebody was in the way."""
-        with _left_for_later() as later, self._session.transaction(BEGIN) as (number, *_):
-            if number < one.until - 1 or not self._still("NOT let_go", one):
-                return False
-            self._alone()
-            self._session.statement(f"ALTER TABLE decisions DETACH PARTITION {one.name}")
-            self._execute("UPDATE decision_slices SET let_go = true WHERE verdict = ? AND first = ?",
-                          (one.verdict, one.first))  # fmt: skip
-            last = self.last(one)
-            if last:
-                self._execute(LET_GO, (one.verdict, last))
-        return not later
+        try:
+            with self._session.transaction(BEGIN) as (number, *_):
+                return number >= one.until - 1 and self._detached(one)
+        except LockNotAvailable:
+            return False
+
+    def _detached(self, one: Slice) -> bool:
+        if not self._still("NOT let_go", one):
+            return False
+        self._alone()
+        self._session.statement(f"ALTER TABLE decisions DETACH PARTITION {one.name}")
+        self._execute("UPDATE decision_slices SET let_go = true WHERE verdict = ? AND first = ?",
+                      (one.verdict, one.first))  # fmt: skip
+        last = self.last(one)
+        if last:
+            self._execute(LET_GO, (one.verdict, last))
+        return True
 
     def finish(self) -> None:
         """Takes what was kept in slices that were let go out of the counts, and drops them."""
@@ -179,12 +183,3 @@ def subtract(session: Session, rows: str) -> None:
         same = " AND ".join(f"c.{name} = g.{name}" for name in key)
         sql = _SUBTRACT.format(counters=counters, columns=", ".join(key), rows=rows, same=same)
         session.statement(sql)
-
-
-@contextmanager
-def _left_for_later() -> Iterator[list[bool]]:
-    later: list[bool] = []
-    try:
-        yield later
-    except LockNotAvailable:
-        later.append(True)

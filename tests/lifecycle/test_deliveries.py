@@ -2,18 +2,15 @@
 once, and never again once it was noted that it has it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from support.decided import decision
-from support.decision_stores import DecisionsInPostgres, DecisionsOnDisk, DecisionStore
+from support.decision_stores import DecisionStore
 from tenure.domain.decisions import Amended, Claim, Entry, Item, Outcome
 from tenure.store.decision_writer import Decisions
 
@@ -135,23 +132,11 @@ class Deliveries(RuleBasedStateMachine):
             assert self._workers[1].busy(*key) is bool(known.holder and known.live and not known.taken)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DecisionStore]:
-    """Each store that a service can run on."""
-    made: DecisionStore = (
-        DecisionsOnDisk(tmp_path)
-        if request.param == "sqlite"
-        else DecisionsInPostgres(tmp_path, request.getfixturevalue("cluster"))
-    )
-    yield made
-    made.close()
-
-
-def test_a_webhook_is_passed_on_at_least_once_and_not_after_that_is_noted(store: DecisionStore) -> None:
+def test_a_webhook_is_passed_on_at_least_once_and_not_after_that_is_noted(kept: DecisionStore) -> None:
     """Duplicates, lost copies, copies out of order and deaths between any two steps lead to nothing else."""
-    workers = [store.open(), store.open()]
+    workers = [kept.open(), kept.open()]
     run_state_machine_as_test(
-        lambda: Deliveries(workers, store),  # type: ignore[arg-type]
+        lambda: Deliveries(workers, kept),  # type: ignore[arg-type]
         settings=settings(
             max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),

@@ -5,21 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from support.decision_stores import DecisionsInPostgres, DecisionsOnDisk, DecisionStore
+from support.decision_stores import DecisionStore
 from support.key_stores import KeysInPostgres, KeysOnDisk, KeyStore
 from tenure.store.decision_writer import Decisions
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DecisionStore]:
-    """An empty decision log of each kind."""
-    made: DecisionStore = (
-        DecisionsOnDisk(tmp_path)
-        if request.param == "sqlite"
-        else DecisionsInPostgres(tmp_path, request.getfixturevalue("cluster"))
-    )
-    yield made
-    made.close()
 
 
 @pytest.fixture
